@@ -1,0 +1,66 @@
+"""The one concept of a step: an operator is frozen data; what it loads lives in `open`."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+
+import pyarrow as pa
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Transform = Callable[[pa.Table], pa.Table]
+"""Maps a unit's good rows to the bound output schema; it may add `error` to reject rows."""
+
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Resources:
+    """What a step runs on. Never part of its identity."""
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    memory: Annotated[int, Field(ge=0)] = 0
+    """Heap bytes a worker reserves; 0 leaves it to the runner."""
+    device: str = "auto"
+    token_budget: Annotated[int, Field(ge=0)] = 0
+    """Padded tokens a forward pass; 0 lets the encoder choose for its device."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Compute threads of one worker; 0 shares the node's cores among its workers."""
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """A frozen dataclass that maps a unit's table to a unit's table."""
+
+    name: ClassVar[str]
+    """The key of this operator in a config."""
+    version: ClassVar[int]
+    """Raised whenever the same fields give another output; part of the fingerprint."""
+    loads_model: ClassVar[bool]
+    """True: runs in an actor that opens it once. False: a stateless task, fused with its peers."""
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        """Check the columns it needs and return the output's schema; ContractError if one lacks."""
+        ...
+
+    def open(self, on: Resources = ...) -> AbstractContextManager[Transform]:
+        """Load what it needs and yield the transform."""
+        ...
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """An operator that learns an artefact from a bounded sample before it can be applied."""
+
+    artefact: str
+
+    def fit(self, sample: pa.Table) -> bytes:
+        """Learn from the sample (the operator's input rows); safetensors bytes, b"" if nothing."""
+        ...
+
+
+def identity_fields(operator: Any) -> dict[str, Any]:
+    """The fields of an operator that change its output, by name."""
+    return {name: getattr(operator, name) for name in operator.__dataclass_fields__}

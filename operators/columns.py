@@ -1,0 +1,53 @@
+"""The columns that flow between operators, written down once (DESIGN §3)."""
+
+import pyarrow as pa
+
+ID = pa.field("id", pa.string())
+TEXT = pa.field("text", pa.string())
+CONTENT_HASH = pa.field("content_hash", pa.binary())
+"""128-bit blake2b of the text that reaches the model."""
+PARENT_ID = pa.field("parent_id", pa.string())
+PARENT_HASH = pa.field("parent_hash", pa.binary())
+
+SOURCE_FILE = pa.field("source_file", pa.string())
+SOURCE_ROW = pa.field("source_row", pa.int64())
+"""Where the row came from: row number in a Parquet file, line number or byte offset in a text file."""
+
+ERROR = pa.field("error", pa.string())
+"""Why a row is quarantined; null for a good row. Only present inside a phase."""
+
+INPUT_IDS = pa.field("input_ids", pa.list_(pa.int32()))
+N_TOKENS = pa.field("n_tokens", pa.int32())
+TRUNCATED = pa.field("truncated", pa.bool_())
+PROMPT_TOKENS = pa.field("prompt_tokens", pa.int32())
+"""Leading tokens that the model sees and the pooling leaves out; only where the model says so."""
+
+SCALE = pa.field("scale", pa.float32())
+
+
+def embedding(dim: int, name: str = "embedding") -> pa.Field:
+    """A float vector column of `dim` values a row."""
+    return pa.field(name, pa.list_(pa.float32()), metadata={"corpusmill.dim": str(dim)})
+
+
+def codes(dim: int, scheme: str, artefact: str = "") -> pa.Field:
+    """An int8 code column; its metadata names what decodes it."""
+    return pa.field("codes", pa.list_(pa.int8()), metadata=_decoder(dim, scheme, artefact))
+
+
+def bits(dim: int, scheme: str, artefact: str = "") -> pa.Field:
+    """A packed-bit column of ceil(dim / 8) bytes a row, first dimension in the highest bit."""
+    return pa.field("bits", pa.binary(), metadata=_decoder(dim, scheme, artefact))
+
+
+def dim_of(field: pa.Field) -> int:
+    """How many dimensions a vector or code column has, from its metadata; KeyError without it."""
+    return int((field.metadata or {})[b"corpusmill.dim"])
+
+
+def _decoder(dim: int, scheme: str, artefact: str) -> dict[str, str]:
+    return {
+        "corpusmill.dim": str(dim),
+        "corpusmill.scheme": scheme,
+        "corpusmill.artefact": artefact,
+    }

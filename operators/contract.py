@@ -1,0 +1,41 @@
+"""What an operator needs and adds, checked when a plan is bound, not when a worker runs."""
+
+import pyarrow as pa
+
+from operators.errors import ContractError
+
+
+def require(operator: str, schema: pa.Schema, *needed: pa.Field) -> None:
+    """Raise ContractError unless `schema` has every needed column with its type."""
+    for field in needed:
+        index = schema.get_field_index(field.name)
+        if index < 0:
+            found = "only " + ", ".join(schema.names)
+            raise ContractError(operator, field.name, str(field.type), found)
+        if schema.field(index).type != field.type:
+            found = f"{field.name} as {schema.field(index).type}"
+            raise ContractError(operator, field.name, str(field.type), found)
+
+
+def extend(schema: pa.Schema, *added: pa.Field) -> pa.Schema:
+    """Append columns; a column of the same name is replaced in place."""
+    for field in added:
+        index = schema.get_field_index(field.name)
+        schema = schema.append(field) if index < 0 else schema.set(index, field)
+    return schema
+
+
+def without(schema: pa.Schema, *names: str) -> pa.Schema:
+    """Drop the named columns that are there."""
+    return pa.schema([field for field in schema if field.name not in names])
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Order and cast `table` to `schema`; a column that only bad rows lack is filled with nulls."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

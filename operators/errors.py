@@ -1,0 +1,113 @@
+"""The errors a user sees: data with one sentence, picklable, each with its exit code."""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+
+@dataclass(eq=False)
+class CorpusmillError(Exception):
+    """Something a user can act on; `exit_code` is what the command returns (DESIGN §5)."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(eq=False)
+class ConfigError(CorpusmillError):
+    """Every mistake of a config, found before anything starts."""
+
+    mistakes: tuple[str, ...]
+    exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return "\n".join(self.mistakes)
+
+
+@dataclass(eq=False)
+class ContractError(CorpusmillError):
+    """An operator needs a column that its input has not, or has as another type."""
+
+    operator: str
+    column: str
+    needed: str
+    found: str
+    exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operator} needs column {self.column!r} as {self.needed}, "
+            f"but its input has {self.found}"
+        )
+
+
+@dataclass(eq=False)
+class ModelError(CorpusmillError):
+    """A model folder that cannot be used as the config says."""
+
+    model: str
+    problem: str
+    exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return f"model {self.model}: {self.problem}"
+
+
+@dataclass(eq=False)
+class SourceError(CorpusmillError):
+    """A source that cannot be listed or read."""
+
+    uri: str
+    problem: str
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return f"source {self.uri}: {self.problem}"
+
+
+@dataclass(eq=False)
+class TableError(CorpusmillError):
+    """A table that is missing, broken, or not what a command needs."""
+
+    uri: str
+    problem: str
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return f"table {self.uri}: {self.problem}"
+
+
+@dataclass(eq=False)
+class PreflightError(CorpusmillError):
+    """The run was refused before it started."""
+
+    problem: str
+    exit_code: ClassVar[int] = 3
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class GateError(CorpusmillError):
+    """The candidate version failed its gate; the old version stays, staged files are kept."""
+
+    table: str
+    reasons: tuple[str, ...]
+    exit_code: ClassVar[int] = 4
+
+    def __str__(self) -> str:
+        return f"table {self.table}: not published: " + "; ".join(self.reasons)
+
+
+@dataclass(eq=False)
+class ConflictError(CorpusmillError):
+    """Another run of the same table came first."""
+
+    table: str
+    problem: str
+    exit_code: ClassVar[int] = 5
+
+    def __str__(self) -> str:
+        return f"table {self.table}: {self.problem}"

@@ -1,0 +1,225 @@
+"""Files and objects by URI: list, read, write once, delete; one sentence when a store refuses."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fsspec
+
+from operators.errors import SourceError
+
+_PARALLEL_READS = 16
+
+
+@dataclass(frozen=True)
+class File:
+    """One object of a listing; `version` changes when its content may have."""
+
+    uri: str
+    size: int
+    version: str
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of `uri` and the path in it; credentials come from the environment."""
+    protocol = fsspec.utils.get_protocol(uri)
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
+    fs = fsspec.filesystem(protocol, **options)
+    return fs, fs._strip_protocol(uri)  # noqa: SLF001 - the only way fsspec offers
+
+
+def join(base: str, *parts: str) -> str:
+    """Append path segments to a URI."""
+    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def is_local(uri: str) -> bool:
+    """Whether `uri` names this machine's file system."""
+    return fsspec.utils.get_protocol(uri) in {"file", "local"}
+
+
+def absolute(uri: str) -> str:
+    """A local path made absolute, so that workers on other folders mean the same file."""
+    return os.path.abspath(uri.removeprefix("file://")) if is_local(uri) else uri.rstrip("/")  # noqa: PTH100 - keeps globs
+
+
+def list_files(uri: str) -> list[File]:
+    """The files of a file, folder (recursive) or glob, sorted by URI; SourceError if none.
+
+    Names that start with `_` or `.` below a folder are bookkeeping, not data, and are left out.
+    """
+    with explained(uri):
+        fs, path = filesystem(uri)
+        if any(mark in path for mark in "*?["):
+            found = fs.glob(path, detail=True)
+            root = path
+        elif fs.isfile(path):
+            found = {path: fs.info(path)}
+            root = path
+        else:
+            found = fs.find(path, detail=True)
+            root = path.rstrip("/") + "/"
+    entries = [
+        (name, info)
+        for name, info in sorted(found.items())
+        if info["type"] == "file" and (root == path or not _hidden(name[len(root) :]))
+    ]
+    if not entries:
+        raise SourceError(uri, "no such file, folder or glob, or nothing in it")
+    return [
+        File(fs.unstrip_protocol(name) if not is_local(uri) else name, info["size"], _version(info))
+        for name, info in entries
+    ]
+
+
+def list_names(folder: str) -> list[str]:
+    """Names of the objects directly in `folder`, sorted; empty when there is no such folder."""
+    return [name for name, _ in list_ages(folder)]
+
+
+def list_ages(folder: str, *, deep: bool = False) -> list[tuple[str, float]]:
+    """(name relative to `folder`, modification time in epoch seconds), sorted by name."""
+    fs, path = filesystem(folder)
+    root = path.rstrip("/") + "/"
+    with explained(folder):
+        try:
+            found = fs.find(path, maxdepth=None if deep else 1, detail=True)
+        except FileNotFoundError:
+            return []
+    return sorted(
+        (name[len(root) :], _modified(info))
+        for name, info in found.items()
+        if info["type"] == "file" and name.startswith(root)
+    )
+
+
+def size_of(uri: str) -> int | None:
+    """Bytes of an object, None when it is not there."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        try:
+            return int(fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+
+def open_input(uri: str) -> BinaryIO:
+    """A seekable, read-ahead stream of the raw bytes."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        stream: BinaryIO = fs.open(path, "rb")
+    return stream
+
+
+def read_bytes(uri: str, start: int | None = None, stop: int | None = None) -> bytes:
+    """The object's bytes in [start, stop)."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        data: bytes = fs.cat_file(path, start=start, end=stop)
+    return data
+
+
+def read_many(uris: list[str]) -> list[bytes]:
+    """The bytes of several small objects, fetched side by side, in the order asked."""
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        return list(pool.map(read_bytes, uris))
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Create or replace a small object in one request; a local file appears whole or not at all."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        if is_local(uri):
+            fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001
+            part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part"
+            fs.pipe_file(part, data)
+            os.replace(part, path)  # noqa: PTH105 - fsspec paths are strings
+        else:
+            fs.pipe_file(path, data)
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Write a small object unless it is there; False when another writer was first."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        if is_local(uri):
+            fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001
+            return _link_new(path, data)
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if _lost_the_race(error):
+                return False
+            raise
+    return True
+
+
+def delete(uris: list[str]) -> None:
+    """Delete objects; those already gone are no mistake."""
+    for uri in uris:
+        fs, path = filesystem(uri)
+        with explained(uri):
+            try:
+                fs.rm_file(path)
+            except FileNotFoundError:
+                continue
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn a store's refusal into one sentence: what, where, what would be right."""
+    try:
+        yield
+    except PermissionError as error:
+        raise SourceError(uri, f"access denied ({error}); check the credentials and the bucket's policy") from error
+    except FileNotFoundError as error:
+        raise SourceError(uri, f"not found ({error})") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(uri, f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # noqa: BLE001 - botocore's errors share no base with OSError
+        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
+            raise
+        raise SourceError(uri, f"{type(error).__name__}: {error}") from error
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in relative.split("/"))
+
+
+def _version(info: dict[str, Any]) -> str:
+    for key in ("ETag", "etag", "md5Hash", "mtime_ns", "mtime", "LastModified"):
+        if info.get(key) is not None:
+            return str(info[key]).strip('"')
+    return ""
+
+
+def _modified(info: dict[str, Any]) -> float:
+    stamp = info.get("LastModified", info.get("mtime", 0.0))
+    return float(stamp.timestamp() if hasattr(stamp, "timestamp") else stamp)
+
+
+def _link_new(path: str, data: bytes) -> bool:
+    """Publish a local file by hard link, which fails when the name exists: an atomic create."""
+    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part"
+    with open(part, "wb") as stream:  # noqa: PTH123 - fsspec paths are strings
+        stream.write(data)
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(part)  # noqa: PTH108
+    return True
+
+
+def _lost_the_race(error: OSError) -> bool:
+    """Whether the store answered 412; s3fs hides it where the body lacks a condition."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in {"PreconditionFailed", "412"} or (
+        response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412
+    )

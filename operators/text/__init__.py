@@ -1,0 +1,1 @@
+"""From source files to clean rows: read, check, chunk, tokenize."""
