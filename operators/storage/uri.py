@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -11,7 +11,7 @@ import fsspec
 
 from operators.errors import SourceError
 
-_PARALLEL_READS = 16
+_PARALLEL = 64
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     protocol = fsspec.utils.get_protocol(uri)
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
     fs = fsspec.filesystem(protocol, **options)
-    return fs, fs._strip_protocol(uri)  # noqa: SLF001 - the only way fsspec offers
+    return fs, fs._strip_protocol(uri)
 
 
 def join(base: str, *parts: str) -> str:
@@ -96,6 +96,20 @@ def list_ages(folder: str, *, deep: bool = False) -> list[tuple[str, float]]:
     )
 
 
+def list_folders(folder: str) -> list[str]:
+    """Names of the folders directly in `folder`, sorted; empty when there is no such folder."""
+    fs, path = filesystem(folder)
+    with explained(folder):
+        try:
+            found = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+    names = {
+        info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"
+    }
+    return sorted(names - {""})
+
+
 def size_of(uri: str) -> int | None:
     """Bytes of an object, None when it is not there."""
     fs, path = filesystem(uri)
@@ -123,9 +137,44 @@ def read_bytes(uri: str, start: int | None = None, stop: int | None = None) -> b
 
 
 def read_many(uris: list[str]) -> list[bytes]:
-    """The bytes of several small objects, fetched side by side, in the order asked."""
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        return list(pool.map(read_bytes, uris))
+    """The bytes of several small objects of one store, fetched side by side, in the order asked."""
+    if not uris:
+        return []
+    fs, _ = filesystem(uris[0])
+    paths = [fs._strip_protocol(uri) for uri in uris]
+    with explained(uris[0]):
+        whole = [None] * len(paths)
+        found: list[bytes] = fs.cat_ranges(
+            paths, whole, whole, on_error="raise", **_side_by_side(uris[0])
+        )
+    return found
+
+
+def sizes_of(uris: list[str]) -> list[int | None]:
+    """Bytes of each object by one HEAD each, asked side by side; None where it is not there."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return list(pool.map(size_of, uris))
+
+
+@contextmanager
+def open_output(uri: str) -> Iterator[BinaryIO]:
+    """A stream that becomes the object when the block ends well, and nothing when it raises."""
+    fs, path = filesystem(uri)
+    local = is_local(uri)
+    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part" if local else path
+    with explained(uri):
+        if local:
+            fs.makedirs(fs._parent(path), exist_ok=True)
+        stream = fs.open(part, "wb")
+    try:
+        yield stream
+        with explained(uri):
+            stream.close()
+            if local:
+                os.replace(part, path)  # noqa: PTH105 - fsspec paths are strings
+    except BaseException:
+        _abandon(stream, part, local=local)
+        raise
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -133,7 +182,7 @@ def write_bytes(uri: str, data: bytes) -> None:
     fs, path = filesystem(uri)
     with explained(uri):
         if is_local(uri):
-            fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001
+            fs.makedirs(fs._parent(path), exist_ok=True)
             part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part"
             fs.pipe_file(part, data)
             os.replace(part, path)  # noqa: PTH105 - fsspec paths are strings
@@ -146,7 +195,7 @@ def create_bytes(uri: str, data: bytes) -> bool:
     fs, path = filesystem(uri)
     with explained(uri):
         if is_local(uri):
-            fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001
+            fs.makedirs(fs._parent(path), exist_ok=True)
             return _link_new(path, data)
         try:
             fs.pipe_file(path, data, mode="create")
@@ -176,15 +225,33 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise SourceError(uri, f"access denied ({error}); check the credentials and the bucket's policy") from error
+        raise SourceError(
+            uri, f"access denied ({error}); check the credentials and the bucket's policy"
+        ) from error
     except FileNotFoundError as error:
         raise SourceError(uri, f"not found ({error})") from error
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(uri, f"{type(error).__name__}: {error}") from error
-    except Exception as error:  # noqa: BLE001 - botocore's errors share no base with OSError
+    except Exception as error:  # botocore's errors share no base with OSError
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
             raise
         raise SourceError(uri, f"{type(error).__name__}: {error}") from error
+
+
+def _side_by_side(uri: str) -> dict[str, int]:
+    return {} if is_local(uri) else {"batch_size": _PARALLEL}
+
+
+def _abandon(stream: Any, part: str, *, local: bool) -> None:
+    """Leave nothing of a half-written object, and let no finaliser publish it later."""
+    if local:
+        stream.close()
+        with suppress(FileNotFoundError):
+            os.unlink(part)  # noqa: PTH108
+        return
+    with suppress(Exception):  # the first error is the one to report
+        stream.discard()
+    stream.closed = True
 
 
 def _hidden(relative: str) -> bool:
