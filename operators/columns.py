@@ -11,7 +11,7 @@ PARENT_HASH = pa.field("parent_hash", pa.binary())
 
 SOURCE_FILE = pa.field("source_file", pa.string())
 SOURCE_ROW = pa.field("source_row", pa.int64())
-"""Where the row came from: row number in a Parquet file, line number or byte offset in a text file."""
+"""Where the row came from: row number in a Parquet file, line number or byte offset in text."""
 
 ERROR = pa.field("error", pa.string())
 """Why a row is quarantined; null for a good row. Only present inside a phase."""
@@ -32,12 +32,12 @@ def embedding(dim: int, name: str = "embedding") -> pa.Field:
 
 def codes(dim: int, scheme: str, artefact: str = "") -> pa.Field:
     """An int8 code column; its metadata names what decodes it."""
-    return pa.field("codes", pa.list_(pa.int8()), metadata=_decoder(dim, scheme, artefact))
+    return pa.field("codes", pa.list_(pa.int8()), metadata=decoder(dim, scheme, artefact))
 
 
 def bits(dim: int, scheme: str, artefact: str = "") -> pa.Field:
     """A packed-bit column of ceil(dim / 8) bytes a row, first dimension in the highest bit."""
-    return pa.field("bits", pa.binary(), metadata=_decoder(dim, scheme, artefact))
+    return pa.field("bits", pa.binary(), metadata=decoder(dim, scheme, artefact))
 
 
 def dim_of(field: pa.Field) -> int:
@@ -45,9 +45,17 @@ def dim_of(field: pa.Field) -> int:
     return int((field.metadata or {})[b"corpusmill.dim"])
 
 
-def _decoder(dim: int, scheme: str, artefact: str) -> dict[str, str]:
+def decoder(dim: int, scheme: str, artefact: str) -> dict[bytes | str, bytes | str]:
+    """Field metadata that says how a column is decoded: dimensions, scheme, artefact digest."""
     return {
         "corpusmill.dim": str(dim),
         "corpusmill.scheme": scheme,
         "corpusmill.artefact": artefact,
     }
+
+
+def decoder_of(field: pa.Field) -> tuple[str, str]:
+    """The scheme and artefact digest that decode a column; both empty for plain float vectors."""
+    metadata = field.metadata or {}
+    scheme, artefact = (metadata.get(b"corpusmill." + key, b"") for key in (b"scheme", b"artefact"))
+    return scheme.decode(), artefact.decode()

@@ -1,0 +1,1 @@
+"""Search over committed vectors: exact top-k, rescoring, and how good a ranking is."""

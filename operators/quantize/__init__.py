@@ -1,0 +1,1 @@
+"""Codes instead of floats: one scheme a file, each stored with what decodes it."""

@@ -1,0 +1,160 @@
+"""Scores of float queries against stored vectors, one small class for each kind of code.
+
+A score is the dot product of the float query with what the code stands for, scales included;
+code numbers are never multiplied with code numbers. `BitVectors` alone counts equal bits: it
+finds candidates for a rescoring, it does not rank.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+_TILE = 8
+"""Queries compared at once: 8 x 4,096 words of 8 bytes stay in a core's second-level cache."""
+
+
+class Vectors(Protocol):
+    """Stored vectors in row order, held in memory as they are coded."""
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a vector."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
+        """Scores (q, stop - start) of (q, dim) queries and rows [start, stop); nearer is higher."""
+        ...
+
+    def take(self, rows: Rows) -> Matrix:
+        """The (len(rows), dim) floats that the codes of these rows stand for."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FloatVectors:
+    """Vectors as (n, dim) float32, also those that hold values of half precision."""
+
+    matrix: Matrix
+
+    @property
+    def dim(self) -> int:
+        return int(self.matrix.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
+        return queries @ self.matrix[start:stop].T
+
+    def take(self, rows: Rows) -> Matrix:
+        return self.matrix[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Vectors:
+    """Vectors as (n, dim) int8 codes and a float32 scale for each row: value = code x scale."""
+
+    codes: npt.NDArray[np.int8]
+    scales: Matrix
+
+    @property
+    def dim(self) -> int:
+        return int(self.codes.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
+        found = queries @ self.codes[start:stop].astype(np.float32).T
+        found *= self.scales[start:stop]
+        return found
+
+    def take(self, rows: Rows) -> Matrix:
+        return self.codes[rows].astype(np.float32) * self.scales[rows, None]
+
+
+@dataclass(frozen=True, eq=False)
+class BitVectors:
+    """Vectors as (n, ceil(dim / 8)) packed bytes, one bit for `value > center` in each dimension.
+
+    A score is dim - 2 x Hamming distance to the query's own bits: the dot product of the signs.
+    A bit stands for center + spread (1) or center - spread (0).
+    """
+
+    packed: npt.NDArray[np.uint8]
+    center: Matrix
+    spread: Matrix
+
+    @property
+    def dim(self) -> int:
+        return len(self.center)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
+        asked = words(packed_signs(queries, self.center))
+        stored = np.ascontiguousarray(words(self.packed[start:stop]).T)
+        found = np.empty((len(queries), stop - start), np.float32)
+        for first in range(0, len(asked), _TILE):
+            tile = asked[first : first + _TILE]
+            differing = np.zeros((len(tile), stop - start), np.uint32)
+            for place, word in enumerate(stored):
+                differing += np.bitwise_count(tile[:, place, None] ^ word)
+            found[first : first + _TILE] = differing
+        found *= -2
+        found += self.dim
+        return found
+
+    def take(self, rows: Rows) -> Matrix:
+        found = self.unpacked(self.packed[rows])
+        found *= 2 * self.spread
+        found += self.center - self.spread
+        return found
+
+    def unpacked(self, packed: npt.NDArray[np.uint8]) -> Matrix:
+        """Bits as (n, dim) zeros and ones."""
+        return np.unpackbits(packed, axis=1, count=self.dim).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class SignVectors:
+    """The same bits under a float query: a finer first stage than counting bits."""
+
+    bits: BitVectors
+
+    @property
+    def dim(self) -> int:
+        return self.bits.dim
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
+        spread = queries * self.bits.spread
+        found = (2 * spread) @ self.bits.unpacked(self.bits.packed[start:stop]).T
+        found += (queries @ self.bits.center - spread.sum(axis=1))[:, None]
+        return found
+
+    def take(self, rows: Rows) -> Matrix:
+        return self.bits.take(rows)
+
+
+def packed_signs(matrix: Matrix, center: Matrix) -> npt.NDArray[np.uint8]:
+    """One bit a value, 1 where it lies above its center; the first dimension in the highest bit."""
+    return np.packbits(matrix > center, axis=1)
+
+
+def words(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Packed bytes as rows of 64-bit words, filled up with zero bits."""
+    rows, width = packed.shape
+    padded = np.zeros((rows, -(-width // 8) * 8), np.uint8)
+    padded[:, :width] = packed
+    return padded.view(np.uint64)

@@ -1,0 +1,111 @@
+"""The operator that codes vectors, by whichever scheme its config names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.arrays import to_matrix
+from operators.base import STRICT, Resources, Transform
+from operators.contract import extend, require, without
+from operators.errors import ContractError, TableError
+from operators.quantize import artefact as learned
+from operators.quantize.protocol import Artefact, Scheme
+from operators.quantize.registry import SCHEMES, scheme_class
+
+NOT_FINITE = "the vector is not finite"
+_ANYWHERE = Resources()
+_OPTIONS = ("center",)
+"""Fields that are options of schemes; None leaves a scheme its default."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Quantize:
+    """Code `embedding` by a scheme; the floats go unless kept or rounded in place.
+
+    Needs `embedding: list<float>` whose metadata says its dimensions.
+    """
+
+    scheme: Annotated[str, Field(json_schema_extra={"enum": sorted(SCHEMES)})] = "int8"
+    center: Literal["zero", "median"] | None = None
+    """Where `binary` cuts a dimension: at zero, its default, or at the median of a sample."""
+    keep_embedding: bool = False
+    artefact: str = ""
+    """URI of `<digest>.safetensors`, what `fit` gave; its digest is identity, its place is not."""
+
+    name: ClassVar[str] = "quantize"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _scheme_takes_the_options(self) -> "Quantize":
+        allowed = scheme_class(self.scheme).__dataclass_fields__  # type: ignore[attr-defined]  # every scheme is a dataclass
+        for option in self._options():
+            if option not in allowed:
+                raise ValueError(f"scheme {self.scheme!r} has no option {option!r}")
+        return self
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.embedding(0))
+        added = self._scheme().fields(_dim(schema), learned.named_digest(self.artefact))
+        stays = self.keep_embedding or any(field.name == "embedding" for field in added)
+        return extend(schema if stays else without(schema, "embedding"), *added)
+
+    def fit(self, sample: pa.Table) -> bytes:
+        """Learn from a sample's finite vectors; safetensors bytes, b"" if nothing is learned."""
+        matrix = to_matrix(sample["embedding"], _dim(sample.schema))
+        finite = matrix[np.isfinite(matrix).all(axis=1)]
+        if self._scheme().learns and not len(finite):
+            raise TableError("sample", f"{self.scheme} has no finite vector to learn from")
+        return learned.packed(self._scheme().fit(finite))
+
+    @contextmanager
+    def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
+        scheme = self._scheme()
+        if scheme.learns and not self.artefact:
+            problem = f"scheme {self.scheme} learns from a sample and has no artefact; fit it first"
+            raise TableError("quantize", problem)
+        yield partial(self._apply, scheme, learned.fetched(self.artefact))
+
+    def _apply(self, scheme: Scheme, artefact: Artefact, table: pa.Table) -> pa.Table:
+        matrix = to_matrix(table["embedding"], _dim(table.schema))
+        finite = np.isfinite(matrix).all(axis=1)
+        if not finite.all():
+            matrix = np.where(finite[:, None], matrix, np.float32(0))
+        coded = scheme.apply(matrix, artefact)
+        bound = self.bind(table.schema)
+        given = [coded[name] if name in coded else table[name] for name in bound.names]
+        return _with_errors(pa.table(given, schema=bound), finite)
+
+    def _scheme(self) -> Scheme:
+        return scheme_class(self.scheme)(**self._options())
+
+    def _options(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
+
+
+def _dim(schema: pa.Schema) -> int:
+    try:
+        return columns.dim_of(schema.field("embedding"))
+    except KeyError as error:
+        needed, found = "a vector whose metadata says its dimensions", "no 'corpusmill.dim' there"
+        raise ContractError("quantize", "embedding", needed, found) from error
+
+
+def _with_errors(table: pa.Table, finite: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pa.Table:
+    """Reject the rows that are not finite; an earlier reason stays."""
+    if finite.all():
+        return table
+    reasons = pc.if_else(pa.array(finite), pa.scalar(None, pa.string()), NOT_FINITE)
+    place = table.schema.get_field_index("error")
+    if place < 0:
+        return table.append_column(columns.ERROR, reasons)
+    earlier = table["error"]
+    return table.set_column(place, columns.ERROR, pc.if_else(earlier.is_valid(), earlier, reasons))
