@@ -83,8 +83,9 @@ def _is_storable(kind: pa.DataType) -> bool:
 
 def _storage(column: Any) -> Any:
     if isinstance(column.type, pa.BaseExtensionType):
-        chunks = [chunk.storage for chunk in column.chunks]
-        return pa.chunked_array(chunks, column.type.storage_type)
+        chunks: Any = [chunk.storage for chunk in column.chunks]
+        kind: Any = column.type.storage_type
+        return pa.chunked_array(chunks, kind)
     return column
 
 

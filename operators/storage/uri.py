@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import fsspec
 
 from operators.errors import SourceError
+from operators.storage.refusals import explained as explained
 
 _PARALLEL = 64
 
@@ -98,16 +99,24 @@ def list_ages(folder: str, *, deep: bool = False) -> list[tuple[str, float]]:
 
 def list_folders(folder: str) -> list[str]:
     """Names of the folders directly in `folder`, sorted; empty when there is no such folder."""
+    return sorted(name for name, info in _entries(folder) if info["type"] == "directory")
+
+
+def names_in(folder: str) -> list[str] | None:
+    """Names of all that lies directly in `folder`, [] if nothing does, None if it is a file."""
     fs, path = filesystem(folder)
     with explained(folder):
-        try:
-            found = fs.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
-    names = {
-        info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"
-    }
-    return sorted(names - {""})
+        if fs.isfile(path):
+            return None
+    return sorted(name for name, _ in _entries(folder))
+
+
+def file_at(uri: str) -> File:
+    """The object as a listing would show it now; SourceError when it is not there."""
+    fs, path = filesystem(uri)
+    with explained(uri):
+        info = fs.info(path)
+    return File(uri, int(info["size"]), _version(info))
 
 
 def size_of(uri: str) -> int | None:
@@ -219,25 +228,6 @@ def delete(uris: list[str]) -> None:
                 continue
 
 
-@contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turn a store's refusal into one sentence: what, where, what would be right."""
-    try:
-        yield
-    except PermissionError as error:
-        raise SourceError(
-            uri, f"access denied ({error}); check the credentials and the bucket's policy"
-        ) from error
-    except FileNotFoundError as error:
-        raise SourceError(uri, f"not found ({error})") from error
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(uri, f"{type(error).__name__}: {error}") from error
-    except Exception as error:  # botocore's errors share no base with OSError
-        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
-            raise
-        raise SourceError(uri, f"{type(error).__name__}: {error}") from error
-
-
 def _side_by_side(uri: str) -> dict[str, int]:
     return {} if is_local(uri) else {"batch_size": _PARALLEL}
 
@@ -252,6 +242,17 @@ def _abandon(stream: Any, part: str, *, local: bool) -> None:
     with suppress(Exception):  # the first error is the one to report
         stream.discard()
     stream.closed = True
+
+
+def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:
+    fs, path = filesystem(folder)
+    with explained(folder):
+        try:
+            found = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+    named = [(info["name"].rstrip("/").rpartition("/")[2], info) for info in found]
+    return [(name, info) for name, info in named if info["name"].rstrip("/") != path.rstrip("/")]
 
 
 def _hidden(relative: str) -> bool:

@@ -1,0 +1,115 @@
+"""The Delta log as we read it: handles, single entries, and the lineage they carry."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from operators.errors import SourceError, TableError
+from operators.storage import uri as store
+from operators.storage.refusals import without_secrets
+
+APP = "corpusmill"
+"""Our key in a log entry's commitInfo, and the application id of its transaction."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One log entry: who wrote it and which files it added (path -> bytes)."""
+
+    version: int
+    operation: str
+    restored: int | None
+    """Version that a RESTORE brought back."""
+    ours: dict[str, Any] | None
+    """What we recorded: `lineage`, and `restored` for a rollback."""
+    adds: dict[str, int]
+
+
+def handle(uri: str, version: int | None = None, *, without_files: bool = False) -> DeltaTable:
+    """Deltalake's handle on a version; TableError when the table or the version is not there."""
+    with explained(uri):
+        try:
+            return DeltaTable(
+                uri, version=version, storage_options=options(uri), without_files=without_files
+            )
+        except TableNotFoundError as error:
+            raise TableError(uri, "there is no table here") from error
+
+
+def newest_version(uri: str) -> int:
+    """The newest version, -1 when there is no table."""
+    with explained(uri):
+        try:
+            return DeltaTable(uri, storage_options=options(uri), without_files=True).version()
+        except TableNotFoundError:
+            return -1
+
+
+def options(uri: str) -> dict[str, str]:
+    """Storage options for deltalake, which finds the credentials in the environment itself."""
+    if store.is_local(uri):
+        return {}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    found = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
+    return found | ({"AWS_ALLOW_HTTP": "true"} if endpoint.startswith("http://") else {})
+
+
+def read_entry(uri: str, version: int) -> Entry | None:
+    """The log entry of a version; None when it is not there (never written, or cleaned up)."""
+    path = store.join(uri, "_delta_log", f"{version:020d}.json")
+    try:
+        if store.size_of(path) is None:
+            return None
+        actions = [json.loads(line) for line in store.read_bytes(path).splitlines() if line]
+    except SourceError as error:
+        raise TableError(uri, error.problem) from error
+    info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+    adds = {a["add"]["path"]: int(a["add"]["size"]) for a in actions if "add" in a}
+    return Entry(version, info.get("operation", ""), restored_by(info), recorded(info), adds)
+
+
+def recorded(info: dict[str, Any]) -> dict[str, Any] | None:
+    """Our record in a commitInfo, None for a commit of another writer."""
+    found = info.get(APP)
+    if not isinstance(found, str):
+        return None
+    record: dict[str, Any] = json.loads(found)
+    return record
+
+
+def restored_by(info: dict[str, Any]) -> int | None:
+    """The version that a RESTORE commit brought back, None for another operation."""
+    if info.get("operation") != "RESTORE":
+        return None
+    target = info.get("operationParameters", {}).get("version")
+    return None if target is None else int(target)
+
+
+def lineage_at(uri: str, version: int) -> dict[str, Any] | None:
+    """What the commit that made the content of `version` recorded, as far as the log reaches.
+
+    A RESTORE points to the version it brought back; commits of other writers that only
+    rearrange (OPTIMIZE, VACUUM) point to the one before.
+    """
+    while version >= 0 and (entry := read_entry(uri, version)) is not None:
+        if entry.ours is not None:
+            found: dict[str, Any] | None = entry.ours.get("lineage")
+            return found
+        version = version - 1 if entry.restored is None else entry.restored
+    return None
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn deltalake's errors into TableError with one sentence and without secrets."""
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        lines = without_secrets(str(error)).splitlines()
+        raise TableError(uri, " ".join(lines) or type(error).__name__) from error

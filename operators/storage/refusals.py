@@ -1,0 +1,39 @@
+"""What a store's refusal becomes: one sentence with the place, and without secrets."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from operators.errors import SourceError
+
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the store's secrets blanked out, should an error have quoted one."""
+    for name in _SECRETS:
+        secret = os.environ.get(name, "")
+        text = text.replace(secret, "***") if secret else text
+    return text
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn a store's refusal into one sentence: what, where, what would be right."""
+    try:
+        yield
+    except PermissionError as error:
+        hint = "check the credentials and the bucket's policy"
+        raise SourceError(uri, f"access denied ({_told(error)}); {hint}") from error
+    except FileNotFoundError as error:
+        raise SourceError(uri, f"not found ({_told(error)})") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(uri, f"{type(error).__name__}: {_told(error)}") from error
+    except Exception as error:  # botocore's errors share no base with OSError
+        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
+            raise
+        raise SourceError(uri, f"{type(error).__name__}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    return without_secrets(str(error))

