@@ -39,3 +39,11 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def assign(table: pa.Table, field: pa.Field, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Put a column where `extend` puts its field: in place of one of that name, else last."""
+    index = table.schema.get_field_index(field.name)
+    if index < 0:
+        return table.append_column(field, column)
+    return table.set_column(index, field, column)
