@@ -1,0 +1,71 @@
+# Every target prepares what it needs: on a fresh machine `make demo` or `make test` is enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= cpu
+BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
+
+BIN := $(VENV)/bin
+DEMO := $(VENV)/.stamp-demo
+DEV := $(VENV)/.stamp-dev
+TESTS := $(VENV)/.stamp-tests
+FAST := not (ray or s3 or slow or gpu)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo format lint types test-fast test bench audit wheel clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  TORCH=cuda takes PyPI's default torch build instead of the CPU build"
+
+venv: $(TESTS)  ## make .venv with everything a developer needs
+
+demo: $(DEMO)  ## embed the installed packages' docstrings, then search them
+	$(BIN)/corpusmill demo
+
+format: $(DEV)  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: $(DEV)  ## check the format and the rules of ruff
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV)  ## check the types with mypy, strictly
+	$(BIN)/mypy
+
+test-fast: $(DEV)  ## run the tests that need no Ray and no S3, in seconds
+	$(BIN)/python -m pytest -q -m "$(FAST)"
+
+test: $(TESTS)  ## run every test
+	$(BIN)/python -m pytest
+
+bench: $(BENCHES)  ## run every benchmark
+
+bench-embed:  ## time the embedding job against sentence-transformers
+
+bench-%: $(TESTS)
+	$(BIN)/python -m benchmarks.$*
+
+audit: $(DEV)  ## look for known vulnerabilities in what is installed
+	$(BIN)/pip-audit --local --skip-editable
+
+wheel: $(DEMO)  ## build the wheel in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:  ## remove what the other targets made, except .venv
+	rm -rf build dist out .ci/venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find operators pipelines cluster tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(DEMO): pyproject.toml .ci/install.py
+	$(PYTHON) .ci/install.py --torch $(TORCH) $(VENV) demo
+	touch $@
+
+$(DEV): $(DEMO)
+	$(PYTHON) .ci/install.py $(VENV) dev
+	touch $@
+
+$(TESTS): $(DEV) $(wildcard tests/models.txt)
+	$(PYTHON) .ci/install.py $(VENV) models
+	touch $@
