@@ -64,5 +64,6 @@ def from_binary(column: Column, width: int) -> npt.NDArray[np.uint8]:
     array = fixed.combine_chunks() if isinstance(fixed, pa.ChunkedArray) else fixed
     if not len(array):
         return np.zeros((0, width), np.uint8)
-    data = np.frombuffer(array.buffers()[1], np.uint8)
+    buffer: Any = array.buffers()[1]
+    data = np.frombuffer(buffer, np.uint8)
     return data[array.offset * width :][: len(array) * width].reshape(len(array), width)

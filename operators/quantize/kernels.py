@@ -139,7 +139,7 @@ class SignVectors:
 
     def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
         spread = queries * self.bits.spread
-        found = (2 * spread) @ self.bits.unpacked(self.bits.packed[start:stop]).T
+        found: Matrix = (spread + spread) @ self.bits.unpacked(self.bits.packed[start:stop]).T
         found += (queries @ self.bits.center - spread.sum(axis=1))[:, None]
         return found
 
