@@ -1,0 +1,116 @@
+"""The command line: every command, and the one place where an error becomes an exit status."""
+
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cluster import cli_table
+from operators.errors import CorpusmillError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A corpus goes in; retrieval-ready vectors and retriever training data come out.",
+)
+app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")
+
+Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `corpusmill schema`.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
+]
+Limit = Annotated[int, typer.Option(help="Read only the first rows of every source.")]
+
+
+@app.command()
+def run(
+    config: Config,
+    changes: Set = None,
+    runner: Annotated[
+        str, typer.Option(help="local or ray; the default is ray with an address, else local.")
+    ] = "",
+    address: Annotated[str, typer.Option(help="Address of a Ray cluster; none starts one.")] = "",
+    limit: Limit = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask above the budget.")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
+) -> None:
+    """Run a config's phases and commit their tables."""
+    from cluster.commands import run_config
+
+    run_config(config, _overrides(changes), runner, address, limit, yes=yes, rerun=rerun)
+
+
+@app.command()
+def plan(
+    config: Config,
+    changes: Set = None,
+    limit: Limit = 0,
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Load no model.")] = False,
+) -> None:
+    """Dry run: the DAG, units, tokens, truncation, hours, cost and bytes; writes nothing."""
+    from cluster.commands import show_plan
+
+    show_plan(config, _overrides(changes), limit, probe=not no_probe)
+
+
+@app.command()
+def operators(name: Annotated[str, typer.Argument(help="One operator.")] = "") -> None:
+    """The operators a config can name, and their fields."""
+    from cluster.catalogue import show_operators
+
+    show_operators(name)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a config, for editors."""
+    import json
+
+    from pipelines.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo's table.")] = Path("out"),
+    passages: Annotated[int, typer.Option(help="Passages of the corpus.")] = 6000,
+) -> None:
+    """Embed the docstrings of the installed packages and search them."""
+    from cluster.demo import run_demo
+
+    run_demo(out, passages)
+
+
+def main() -> None:
+    """Run the command line; an error is one clear sentence and its exit status (DESIGN §5)."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except CorpusmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; run again to go on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, with its trace
+        traceback.print_exc()
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _overrides(changes: list[str] | None) -> tuple[str, ...]:
+    return tuple(changes or ())
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

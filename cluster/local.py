@@ -1,0 +1,109 @@
+"""The local runner: the same plan in this process, reading and writing beside the encoder."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import ClassVar
+
+from cluster.runner import I, R
+from operators.base import Transform
+from operators.text.source import Unit
+from pipelines.spec import Step
+from pipelines.work import (
+    Job,
+    Outcome,
+    Parcel,
+    advance,
+    begun_too_often,
+    finish,
+    guarded,
+    open_steps,
+    process_alone,
+    read_parcels,
+)
+
+_AHEAD = 2
+"""Units that are read while the encoder works, and that are written behind it."""
+
+
+@dataclass(frozen=True)
+class LocalRunner:
+    """Runs units one after another; steps before the first model run ahead in a thread."""
+
+    name: ClassVar[str] = "local"
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """One process always fits."""
+
+    def started(self) -> AbstractContextManager[None]:
+        """Nothing to hold."""
+        return nullcontext()
+
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+        """Read ahead, encode here, write behind; outcomes come in the order of the units."""
+        model = next((n for n, step in enumerate(job.steps) if step.operator.loads_model), 0)
+        if not units:
+            return
+        with ExitStack() as stack:
+            before = open_steps(job, range(model), stack)
+            opened = open_steps(job, range(model, len(job.steps)), stack)
+            reader = stack.enter_context(ThreadPoolExecutor(1))
+            writer = stack.enter_context(ThreadPoolExecutor(1))
+            written: list[Future[Outcome]] = []
+            for item in _ahead(reader, job, units, before):
+                if isinstance(item, Parcel):
+                    done = guarded(advance, job, item, opened)
+                    written.append(writer.submit(_finish, job, done))
+                else:
+                    yield item
+                while len(written) > _AHEAD:
+                    yield written.pop(0).result()
+            for future in written:
+                yield future.result()
+
+    def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
+        """Spawn a process for the unit."""
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                return pool.submit(process_alone, job, unit, begin, end).result()
+            except BrokenProcessPool:
+                return None
+
+    def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
+        """One after another."""
+        return map(work, items)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    job: Job,
+    units: Sequence[Unit],
+    opened: Sequence[tuple[int, Transform]],
+) -> Iterator[Parcel | Outcome]:
+    """Parcels of the units in order, a few units read and tokenized ahead of their use."""
+    items = _prepared(job, units, opened)
+    waiting = [pool.submit(next, items, None) for _ in range(_AHEAD)]
+    while waiting:
+        item = waiting.pop(0).result()
+        if item is None:
+            return
+        waiting.append(pool.submit(next, items, None))
+        yield item
+
+
+def _prepared(
+    job: Job, units: Sequence[Unit], opened: Sequence[tuple[int, Transform]]
+) -> Iterator[Parcel | Outcome]:
+    for unit in units:
+        if failure := begun_too_often(job, unit.id, "unit"):
+            yield failure
+            continue
+        for item in read_parcels(job, unit):
+            yield guarded(advance, job, item, opened) if isinstance(item, Parcel) else item
+
+
+def _finish(job: Job, done: Parcel | Outcome) -> Outcome:
+    return guarded(finish, job, done) if isinstance(done, Parcel) else done

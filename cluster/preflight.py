@@ -1,0 +1,34 @@
+"""What a run asks of a cluster must fit before anything starts (DESIGN §5)."""
+
+from collections.abc import Mapping, Sequence
+
+from operators.errors import PreflightError
+from pipelines.spec import Step
+
+
+def check_fit(steps: Sequence[Step], have: Mapping[str, float]) -> None:
+    """PreflightError with the sum that does not fit; one CPU stays free to read and write."""
+    models = [step for step in steps if step.operator.loads_model]
+    for kind, key, spare in (("CPUs", "CPU", 1.0), ("GPUs", "GPU", 0.0), ("bytes", "memory", 0.0)):
+        asked = [(step, step.resources.workers * _per_worker(step, key)) for step in models]
+        needed = sum(amount for _, amount in asked) + spare
+        if needed > have.get(key, 0.0) and needed > 0:
+            parts = [
+                f"{step.resources.workers} {step.operator.name} workers × {_per_worker(step, key):g}"
+                for step, _ in asked
+            ]
+            if spare:
+                parts.append(f"{spare:g} to read and write")
+            raise PreflightError(
+                f"the pools do not fit: {' + '.join(parts)} = {needed:g} {kind}, "
+                f"and the cluster has {have.get(key, 0.0):g}; lower workers or {kind.lower()} "
+                "under 'resources', or add nodes"
+            )
+
+
+def _per_worker(step: Step, key: str) -> float:
+    return {
+        "CPU": step.resources.cpus,
+        "GPU": step.resources.gpus,
+        "memory": float(step.resources.memory),
+    }[key]

@@ -1,0 +1,196 @@
+"""The Ray runner: Ray Data streams units through tasks and model actors (ENGINE §1).
+
+A unit travels as one row that holds its table as Arrow bytes, so that Ray Data can neither split
+a unit nor join two, and a table without rows is still a row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, Dataset
+
+from cluster import settings
+from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
+from cluster.preflight import check_fit
+from cluster.runner import I, R
+from operators.errors import CorpusmillError
+from operators.text.source import Unit
+from pipelines.spec import Step
+from pipelines.work import (
+    Failure,
+    Job,
+    Outcome,
+    Parcel,
+    advance,
+    begun_too_often,
+    finish,
+    guarded,
+    open_steps,
+    process_alone,
+    read_parcels,
+)
+
+_BLOCK_BYTES = 1 << 20
+"""A block closes once it holds this much, that is after every unit."""
+_READ_CPUS = 0.5
+"""Unlike a whole CPU, so that Ray does not fuse reading into the model's actor."""
+
+
+@dataclass(frozen=True)
+class RayRunner:
+    """Runs units on a Ray cluster: one streaming execution a phase."""
+
+    name: ClassVar[str] = "ray"
+    address: str = ""
+    """Of a running cluster; empty starts one on this machine."""
+    settings: settings.RaySettings = field(default_factory=settings.RaySettings)
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Connect to the cluster, or start a local one and end it afterwards."""
+        with settings.connected(self.address, self.settings):
+            yield
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Refuse pools that do not fit beside one CPU for reading and writing."""
+        check_fit(steps, ray.cluster_resources())
+
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+        """Stream the units; outcomes come in the order they finish."""
+        if not units:
+            return
+        settings.configure_data(_BLOCK_BYTES, self.settings)
+        for batch in _stream(job, units).iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            for item in unpacked(batch):
+                if isinstance(item, Failure) and item.fatal:
+                    raise Fatal(item.reason, item.exit_code)
+                assert not isinstance(item, Parcel)
+                yield item
+
+    def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
+        """Run a task that is not retried when its worker dies."""
+        gpus = max((step.resources.gpus for step in job.steps), default=0)
+        task = ray.remote(process_alone).options(max_retries=0, num_cpus=1, num_gpus=gpus)
+        try:
+            outcomes: list[Outcome] = ray.get(task.remote(job, unit, begin, end))
+        except ray.exceptions.WorkerCrashedError:
+            return None
+        return outcomes
+
+    def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
+        """One task an item."""
+        task = ray.remote(work)
+        return ray.get([task.remote(item) for item in items])
+
+
+@dataclass(eq=False)
+class Fatal(CorpusmillError):
+    """A fault that every unit would meet, such as a model that does not load."""
+
+    reason: str
+    code: int
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self.code
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
+    """Read and prepare in tasks, one actor pool a model, the rest and the write in tasks."""
+    data = ray.data.from_arrow(packed_units(units))
+    models = [n for n, step in enumerate(job.steps) if step.operator.loads_model]
+    stops = [*models, len(job.steps)]
+    data = data.map_batches(
+        Reading(job, tuple(range(stops[0]))),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=_READ_CPUS,
+    )
+    for model, stop in zip(models, stops[1:], strict=True):
+        on = job.steps[model].resources
+        data = data.map_batches(
+            Modelling,
+            fn_constructor_args=(job, tuple(range(model, stop)), settings.threads(on)),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=on.workers),
+            num_cpus=on.cpus,
+            num_gpus=on.gpus or None,
+            memory=on.memory or None,
+        )
+    return data.map_batches(
+        Writing(job), batch_size=None, batch_format="pyarrow", num_cpus=_READ_CPUS
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The first task of a unit: read it and take it through the steps before a model."""
+
+    job: Job
+    numbers: tuple[int, ...]
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Units in, parcels and outcomes out, each a row of its own."""
+        with ExitStack() as stack:
+            opened = open_steps(self.job, self.numbers, stack)
+            for unit in unpacked_units(batch):
+                if failure := begun_too_often(self.job, unit.id, "read"):
+                    yield packed(failure)
+                    continue
+                for item in read_parcels(self.job, unit):
+                    moved = (
+                        guarded(advance, self.job, item, opened)
+                        if isinstance(item, Parcel)
+                        else item
+                    )
+                    yield packed(moved)
+
+
+class Modelling:
+    """An actor that opens a model once and takes parcels through it and the steps behind it."""
+
+    def __init__(self, job: Job, numbers: tuple[int, ...], threads: int) -> None:
+        self.job, self.stage = job, f"step{numbers[0]}"
+        self.stack, self.fault, self.opened = ExitStack(), None, []
+        settings.use_threads(threads)
+        try:
+            self.opened = open_steps(job, numbers, self.stack)
+        except CorpusmillError as error:
+            self.fault = Failure("", str(error), error.exit_code, fatal=True)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Parcels advance; outcomes pass."""
+        return pa.concat_tables([packed(self._moved(item)) for item in unpacked(batch)])
+
+    def _moved(self, item: Parcel | Outcome) -> Parcel | Outcome:
+        if not isinstance(item, Parcel):
+            return item
+        if self.fault:
+            return self.fault
+        failure = begun_too_often(self.job, item.unit, self.stage)
+        return failure or guarded(advance, self.job, item, self.opened)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The last task of a parcel: write its shard and its receipt."""
+
+    job: Job
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Parcels become receipts; outcomes pass."""
+        items = (
+            guarded(finish, self.job, item) if isinstance(item, Parcel) else item
+            for item in unpacked(batch)
+        )
+        return pa.concat_tables([packed(item) for item in items] or [ITEMS.empty_table()])

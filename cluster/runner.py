@@ -1,0 +1,38 @@
+"""What a runner can do; local and Ray mean the same by it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from operators.text.source import Unit
+from pipelines.spec import Step
+from pipelines.work import Job, Outcome
+
+I = TypeVar("I")  # noqa: E741 - an item
+R = TypeVar("R")
+
+
+class Runner(Protocol):
+    """Does the work of a plan's units somewhere, and says of each what came of it."""
+
+    name: str
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """PreflightError, with the sum that does not fit, when these steps cannot all run."""
+        ...
+
+    def started(self) -> AbstractContextManager[None]:
+        """Hold whatever the runner needs while it is used."""
+        ...
+
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+        """Work on all units, in any order; every unit, or part of one, yields an outcome."""
+        ...
+
+    def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
+        """Work on rows [begin, end) of a unit in a process of its own; None when it died."""
+        ...
+
+    def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
+        """Apply a function to every item, in order of the items."""
+        ...

@@ -1,0 +1,105 @@
+"""How Ray is started and tuned: loopback and token by default, no silent starvation."""
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from pydantic.dataclasses import dataclass
+
+from operators.base import STRICT, Resources
+from operators.errors import PreflightError
+
+_LEAST_CPUS = 4
+"""Logical CPUs a local Ray declares at least; with two, its own read tasks starve (ENGINE §1)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class RaySettings:
+    """What a user may tune of Ray."""
+
+    no_progress_seconds: int = 600
+    """A phase that finishes nothing for so long fails with the operators that wait."""
+    object_store_bytes: int = 1 << 30
+    """Of a local Ray; a cluster has its own."""
+
+
+@contextmanager
+def connected(address: str, chosen: RaySettings) -> Iterator[None]:
+    """Use the Ray that is there, or the cluster at `address`, or one of our own on loopback."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            _use_token()
+            os.environ.setdefault("RAY_worker_niceness", "0")
+            ray.init(
+                address="local",
+                num_cpus=max(_LEAST_CPUS, cores()),
+                include_dashboard=False,
+                object_store_memory=chosen.object_store_bytes,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = address or "this machine"
+        raise PreflightError(f"no Ray cluster at {where}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def configure_data(block_bytes: int, chosen: RaySettings) -> None:
+    """Set Ray Data up for units: one row a block, our own progress, an end to silent waiting."""
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = block_bytes
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = chosen.no_progress_seconds
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def cores() -> int:
+    """CPUs this process may use: affinity, and a cgroup's quota where there is one."""
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def threads(on: Resources) -> int:
+    """Compute threads of one worker: as asked, else the node's cores shared by its workers."""
+    return on.threads or max(1, cores() // on.workers)
+
+
+def use_threads(count: int) -> None:
+    """Let this worker compute with `count` threads, whatever Ray set for it."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+
+
+def _use_token() -> None:
+    """Have a token for local clusters, readable by this user alone."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    path.chmod(0o600)

@@ -1,0 +1,86 @@
+"""Duplicate ids over all units: the first row of an id stays, the others are quarantined."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators import columns
+from operators.storage import uri as store
+from operators.storage.keys import duplicates_in_bucket
+from operators.storage.parquet import Shard, read_shard, write_shard
+from operators.storage.receipts import Receipt, RunFolder
+from operators.storage.parquet import write_rows
+from pipelines.shards import kinds, quarantine
+from pipelines.work import Job
+
+REASON = "duplicate id"
+ParallelMap = Callable[[Callable[[int], pa.Table], Sequence[int]], Iterable[pa.Table]]
+
+
+def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: ParallelMap) -> int:
+    """Amend the receipts of units that hold a later row of an id; how many rows were removed.
+
+    `receipts` are those that count, in the order of the source's rows. Units already amended by an
+    earlier attempt are left alone.
+    """
+    names = [part_of(shard) for receipt in receipts.values() for shard in receipt.shards]
+    find = partial(_losers, job.folder, names)
+    amended = {name.removesuffix(".json") for name in store.list_names(job.folder.path("amended"))}
+    losers = pa.concat_tables(list(parallel(find, range(job.buckets))))
+    by_part = dict(_grouped(losers))
+    for unit, receipt in receipts.items():
+        parts = {
+            shard: by_part[part_of(shard)] for shard in receipt.shards if part_of(shard) in by_part
+        }
+        if parts and unit not in amended:
+            job.folder.amend(_amended(job, receipt, parts))
+    return len(losers)
+
+
+def part_of(shard: Shard) -> str:
+    """The parcel a shard was written for, from its name."""
+    return shard.path.rpartition("/")[2].rpartition("-")[0]
+
+
+def _losers(folder: RunFolder, names: list[str], bucket: int) -> pa.Table:
+    return duplicates_in_bucket(folder, names, bucket)
+
+
+def _grouped(losers: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
+    for name in pc.unique(losers["unit"]).to_pylist():
+        yield name, losers.filter(pc.equal(losers["unit"], name))["row"].to_numpy()
+
+
+def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, np.ndarray]) -> Receipt:
+    folder, shards, bad = job.folder, list(receipt.shards), []
+    for shard, rows in losers.items():
+        table = read_shard(folder.table_uri, shard.path)
+        stays = np.ones(len(table), bool)
+        stays[rows] = False
+        bad.append(_as_bad(table.filter(~stays)))
+        kept = table.filter(pa.array(stays))
+        lineage = {"corpusmill.fingerprint": job.fingerprint, "corpusmill.unit": part_of(shard)}
+        place = shards.index(shard)
+        shards[place] = write_shard(folder.table_uri, folder.run, part_of(shard), kept, lineage)
+    rejected = pa.concat_tables(bad)
+    if receipt.quarantine:
+        rejected = pa.concat_tables([read_shard(folder.table_uri, receipt.quarantine), rejected])
+    counts = dict(receipt.bad)
+    counts[REASON] = counts.get(REASON, 0) + sum(len(rows) for rows in losers.values())
+    return replace(
+        receipt,
+        shards=tuple(shard for shard in shards if shard.rows),
+        rows_out=sum(shard.rows for shard in shards),
+        quarantine=quarantine(folder, f"{receipt.unit}.amended", rejected),
+        bad=counts,
+    )
+
+
+def _as_bad(rows: pa.Table) -> pa.Table:
+    reason = pa.array([f"{REASON}: an earlier row has it"] * len(rows), columns.ERROR.type)
+    names = [columns.ID.name, columns.SOURCE_FILE.name, columns.SOURCE_ROW.name]
+    return rows.select(names).append_column(columns.ERROR, reason)

@@ -1,0 +1,89 @@
+"""Identity is content: fingerprints of operators and models, and the key of a run (DESIGN §4)."""
+
+import json
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib import metadata
+from typing import Any
+
+from operators import model as models
+from operators.base import Fitted, Operator, identity_fields
+from operators.text.source import Source
+from pipelines.spec import Step
+
+_BACKENDS = ("torch", "transformers")
+
+
+def digest(value: Any) -> str:
+    """128-bit hex digest of a value with a stable JSON form; TypeError for any other."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def recipe(source: Source, steps: tuple[Step, ...]) -> dict[str, Any]:
+    """Everything that decides the output of a phase but the source's content, as plain JSON."""
+    return {
+        "read": {
+            name: _plain(getattr(source, name))
+            for name in ("id", "text", "separator", "keep", "normalize", "max_text_bytes")
+        }
+        | {name: getattr(source, name) for name in ("limit", "sample", "seed", "part")},
+        "steps": [step_identity(step.operator) for step in steps],
+    }
+
+
+def fingerprints(source: Source, steps: tuple[Step, ...]) -> dict[str, str]:
+    """Of the encoding (the steps before any codec), of the codecs, and of the whole recipe."""
+    codecs = [step for step in steps if isinstance(step.operator, Fitted)]
+    encoding = [step for step in steps if not isinstance(step.operator, Fitted)]
+    text = {"separator": source.separator, "normalize": source.normalize}
+    return {
+        "encoding": digest([text, *(step_identity(step.operator) for step in encoding)]),
+        "codec": digest([step_identity(step.operator) for step in codecs]) if codecs else "",
+        "recipe": digest(recipe(source, steps)),
+    }
+
+
+def step_identity(operator: Operator) -> dict[str, Any]:
+    """Name, version and output-changing fields of an operator, its model by content."""
+    fields = {name: _plain(value) for name, value in identity_fields(operator).items()}
+    if "artefact" in fields:
+        fields["artefact"] = fields["artefact"].rpartition("/")[2]
+    identity = {"operator": operator.name, "version": operator.version, **fields}
+    if operator.loads_model:
+        identity["backend"] = _backend()
+    return identity
+
+
+def run_key(recipe_fingerprint: str, snapshot: str, parent: int, nonce: str = "") -> str:
+    """The key of a run: same recipe, same source, same parent version, same key."""
+    return digest([recipe_fingerprint, snapshot, parent, nonce])
+
+
+def code_version() -> str:
+    """The installed version of corpusmill, or `source` when run from a checkout."""
+    try:
+        return metadata.version("corpusmill")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+@cache
+def _backend() -> dict[str, str]:
+    """Major and minor version of what computes a vector; a patch release keeps the vectors."""
+    return {name: ".".join(metadata.version(name).split(".")[:2]) for name in _BACKENDS}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, models.Model):
+        return models.identity(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    raise TypeError(f"a field of type {type(value).__name__} has no stable identity")

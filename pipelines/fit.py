@@ -1,0 +1,89 @@
+"""Artefacts that an operator learns from a bounded sample: fitted once, pinned to the table."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pyarrow as pa
+
+from operators.base import Fitted
+from operators.storage import uri as store
+from operators.quantize.artefact import digest_of
+from operators.text.source import Unit
+from operators.text.rows import read_unit
+from pipelines.fingerprint import digest, fingerprints, step_identity
+from pipelines.plan import PhasePlan
+from pipelines.rows import accepted, through
+from pipelines.spec import Phase, Step
+from pipelines.work import Job, open_steps
+
+SAMPLE_ROWS = 10_000
+_UNITS = 16
+
+
+def unfitted(phase: Phase) -> list[int]:
+    """The steps that learn something and have not yet."""
+    return [
+        number
+        for number, step in enumerate(phase.steps)
+        if isinstance(step.operator, Fitted) and step.operator.learns and not step.operator.artefact
+    ]
+
+
+def pinned(phase: Phase) -> Phase:
+    """The phase with every artefact that its table already holds for the same recipe."""
+    steps = list(phase.steps)
+    for number in unfitted(phase):
+        uri = _pin(phase, number)
+        if store.size_of(uri) is not None:
+            steps[number] = _with(steps[number], phase, store.read_bytes(uri).decode())
+    return replace(phase, steps=tuple(steps))
+
+
+def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
+    """Fit one step on a sample of the plan's source and pin what it learned to the table."""
+    phase = plan.phase
+    operator = phase.steps[number].operator
+    assert isinstance(operator, Fitted)
+    learned = operator.fit(_sample(plan.job, plan.units, number))
+    name = digest_of(learned)
+    store.create_bytes(_artefact(phase, name), learned)
+    if not store.create_bytes(_pin(phase, number), name.encode()):
+        name = store.read_bytes(_pin(phase, number)).decode()
+    steps = list(phase.steps)
+    steps[number] = _with(steps[number], phase, name)
+    return replace(phase, steps=tuple(steps))
+
+
+def _sample(job: Job, units: tuple[Unit, ...], number: int) -> pa.Table:
+    """Up to SAMPLE_ROWS input rows of a step, from units spread over the source."""
+    spread = units[:: max(1, len(units) // _UNITS)]
+    rows = []
+    with ExitStack() as stack:
+        opened = open_steps(job, range(number), stack)
+        for unit in spread:
+            for table in _first(job, unit, SAMPLE_ROWS // len(spread)):
+                for step, transform in opened:
+                    table = through(transform, table, job.schemas[step + 1])  # noqa: PLW2901
+                rows.append(accepted(table, job.schemas[number]))
+    return pa.concat_tables(rows)
+
+
+def _first(job: Job, unit: Unit, rows: int) -> Iterator[pa.Table]:
+    for _, table in read_unit(job.source, unit):
+        yield table.slice(0, rows)
+        return
+
+
+def _pin(phase: Phase, number: int) -> str:
+    earlier = fingerprints(phase.read, phase.steps[:number])["recipe"]
+    key = digest([earlier, step_identity(phase.steps[number].operator)])
+    return store.join(phase.write.table, "_corpusmill", "artefacts", f"pin-{key}")
+
+
+def _artefact(phase: Phase, name: str) -> str:
+    return store.join(phase.write.table, "_corpusmill", "artefacts", f"{name}.safetensors")
+
+
+def _with(step: Step, phase: Phase, name: str) -> Step:
+    return replace(step, operator=replace(step.operator, artefact=_artefact(phase, name)))

@@ -1,0 +1,144 @@
+"""From a phase to what will be done: sources listed, columns bound, identity and run key known.
+
+Planning reads listings and footers; it writes nothing and imports neither torch nor ray.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from operators import columns
+from operators.errors import ConfigError, ContractError
+from operators.storage.receipts import Receipt
+from operators.storage.stored import stored
+from operators.storage.table import Table
+from operators.text.rows import source_schema
+from operators.text.source import Source, Unit
+from pipelines.fingerprint import fingerprints, recipe, run_key
+from pipelines.spec import Phase, Step
+from pipelines.units import Listing, cut_units, list_source
+from pipelines.work import Job
+
+_UNITS = 64
+_SMALLEST_UNIT, _LARGEST_UNIT = 512 << 10, 64 << 20
+_BYTES_A_ROW = 200
+_ROWS_A_BUCKET = 4_000_000
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase, ready to run: its units, schemas, fingerprints and the version it builds on."""
+
+    phase: Phase
+    source: Source
+    listing: Listing
+    units: tuple[Unit, ...]
+    schemas: tuple[pa.Schema, ...]
+    fingerprints: dict[str, str]
+    parent: int
+    run: str
+    committed: dict[str, object] | None
+    """What the commit behind the parent version recorded; None for a new or foreign table."""
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the table already holds exactly this recipe of exactly this source."""
+        return self.committed is not None and (
+            self.committed.get("recipe"),
+            self.committed.get("snapshot"),
+        ) == (self.fingerprints["recipe"], self.listing.snapshot)
+
+    @property
+    def job(self) -> Job:
+        """What the workers need of this plan."""
+        rows = self.listing.rows if self.listing.rows > 0 else self.listing.size // _BYTES_A_ROW
+        return Job(
+            table=self.phase.write.table,
+            run=self.run,
+            source=self.source,
+            steps=self.phase.steps,
+            schemas=self.schemas,
+            fingerprint=self.fingerprints["recipe"],
+            buckets=max(1, -(-rows // _ROWS_A_BUCKET)),
+        )
+
+    def pending(self, receipts: Mapping[str, Receipt]) -> list[Unit]:
+        """The units that still have something to do."""
+        return [unit for unit in self.units if not finished(unit, receipts)]
+
+
+def plan_phase(
+    phase: Phase, versions: Mapping[str, tuple[str, int]] | None = None, nonce: str = ""
+) -> PhasePlan:
+    """List, bind and identify a phase.
+
+    `versions` gives the table and version each earlier phase committed; `nonce` makes a new run
+    of work that is done. Raises SourceError, ContractError, ModelError or TableError.
+    """
+    source = resolved(phase.read, versions or {})
+    listing = list_source(source)
+    source = replace(source, unit_bytes=source.unit_bytes or _unit_bytes(listing.size))
+    schemas = bind(source_schema(source, listing.file_schema), phase.steps)
+    prints = fingerprints(source, phase.steps)
+    table = Table(phase.write.table)
+    parent = table.version()
+    committed = table.lineage(parent) if parent >= 0 else None
+    return PhasePlan(
+        phase=phase,
+        source=source,
+        listing=listing,
+        units=cut_units(source, listing),
+        schemas=schemas,
+        fingerprints=prints,
+        parent=parent,
+        run=run_key(prints["recipe"], listing.snapshot, parent, nonce),
+        committed=None if nonce else committed,
+    )
+
+
+def bind(schema: pa.Schema, steps: tuple[Step, ...]) -> tuple[pa.Schema, ...]:
+    """The schema that is read, then the one after each step; ContractError where one lacks.
+
+    A table needs an `id`, and holds no column that only lives inside a phase.
+    """
+    schemas = [schema]
+    for step in steps:
+        schemas.append(step.operator.bind(schemas[-1]))
+    last = schemas[-1]
+    if columns.INPUT_IDS.name in last.names:
+        found = "tokens, which a table does not hold; add an encode step"
+        raise ContractError("write", "embedding", "vectors", found)
+    stored(last)
+    return tuple(schemas)
+
+
+def finished(unit: Unit, receipts: Mapping[str, Receipt]) -> bool:
+    """Whether a unit's receipt, and those of all its parts, are there."""
+    return unit.id in receipts and all(name in receipts for name in receipt_names(unit, receipts))
+
+
+def receipt_names(unit: Unit, receipts: Mapping[str, Receipt]) -> list[str]:
+    """The receipts that together stand for a unit, in the order of its rows."""
+    parts = receipts[unit.id].parts
+    return [unit.id] if parts < 0 else [f"{unit.id}.p{part:05d}" for part in range(parts)]
+
+
+def resolved(source: Source, versions: Mapping[str, tuple[str, int]]) -> Source:
+    """The source with `phase` replaced by the table version that phase committed."""
+    if not source.phase:
+        return source
+    if source.phase not in versions:
+        raise ConfigError((f"phase {source.phase!r} has committed no table to read yet",))
+    uri, version = versions[source.phase]
+    return replace(source, phase="", uri=uri, format="delta", version=version)
+
+
+def readable(plan: PhasePlan) -> dict[str, object]:
+    """The recipe as a person or a later run reads it in the commit."""
+    return recipe(plan.source, plan.phase.steps)
+
+
+def _unit_bytes(total: int) -> int:
+    """Enough units to share among workers and to retry cheaply, few enough to list quickly."""
+    return min(max(total // _UNITS, _SMALLEST_UNIT), _LARGEST_UNIT)

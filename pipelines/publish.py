@@ -1,0 +1,67 @@
+"""Gate, then one commit: the only way a run's files become the table."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from operators import model as models
+from operators.errors import GateError
+from operators.storage.receipts import Receipt, RunFolder
+from operators.storage.table import Table
+from pipelines.fingerprint import code_version
+from pipelines.gate import Counts, counted, refusals
+from pipelines.plan import PhasePlan, readable
+
+
+def publish(
+    plan: PhasePlan, receipts: Mapping[str, Receipt], bad_units: dict[str, str]
+) -> tuple[int, Counts]:
+    """Commit what the receipts name, if the gate allows it; the new version and its counts.
+
+    GateError leaves the old version and the staged files. ConflictError when another run came
+    first. TableError when a staged file is missing.
+    """
+    table = plan.phase.write.table
+    counts = counted(receipts.values(), bad_units)
+    folder = RunFolder(table, plan.run)
+    reasons = refusals(plan.phase.write.gate, counts)
+    if reasons:
+        folder.finish("refused")
+        raise GateError(table, reasons)
+    shards = [shard for receipt in receipts.values() for shard in receipt.shards]
+    days = plan.phase.write.keep_days
+    delta = Table(
+        table,
+        log_retention=f"interval {max(days, 365)} days",
+        file_retention=f"interval {days} days",
+    )
+    quarantined = sorted(receipt.quarantine for receipt in receipts.values() if receipt.quarantine)
+    record = lineage(plan, counts) | {"quarantine_files": quarantined}
+    version = delta.commit(plan.parent, plan.schemas[-1], shards, record, plan.run)
+    folder.finish("committed")
+    return version, counts
+
+
+def lineage(plan: PhasePlan, counts: Counts) -> dict[str, Any]:
+    """What a commit records of its run: enough to know what each row is and to repeat it."""
+    return {
+        "recipe": plan.fingerprints["recipe"],
+        "fingerprints": plan.fingerprints,
+        "readable": readable(plan),
+        "models": {
+            model.path: models.resolve(model).revision
+            for step in plan.phase.steps
+            if (model := getattr(step.operator, "model", None)) is not None
+        },
+        "code": code_version(),
+        "phase": plan.phase.name,
+        "source": plan.source.uri,
+        "source_version": plan.source.version,
+        "snapshot": plan.listing.snapshot,
+        "parent": plan.parent,
+        "gate": asdict(plan.phase.write.gate),
+        "careless_store_allowed": plan.phase.write.allow_careless_store,
+        "counts": asdict(counts),
+        "committed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,75 @@
+"""A pipeline as data: phases from a source to one table, steps, gates and a budget."""
+
+from dataclasses import dataclass as plain
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from operators.base import STRICT, Operator, Resources
+from operators.text.source import Source
+
+Share = Annotated[float, Field(ge=0)]
+
+
+@plain(frozen=True)
+class Step:
+    """An operator and what it runs on; only the operator is identity."""
+
+    operator: Operator
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Gate:
+    """What a candidate version must satisfy before it becomes the table (DESIGN §4b)."""
+
+    min_rows: Share = 0.0
+    """Least rows: a share of the source's rows up to 1, a number above."""
+    norm: tuple[float, float] | None = None
+    """Bounds of every vector's length, before quantisation."""
+    max_bad_rows: Share = 0.01
+    """Most quarantined rows: a share of the rows read below 1, a number from 1 on; 0 is none."""
+    max_bad_units: Annotated[int, Field(ge=0)] = 0
+    """Most units that could not be read or processed at all."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Write:
+    """The table a phase commits, its gate, and how long replaced versions stay readable."""
+
+    table: str
+    gate: Gate = Gate()
+    allow_careless_store: bool = False
+    """Write although the store lets two conditional writes win; recorded in the commit."""
+    keep_days: Annotated[int, Field(ge=1)] = 30
+    """Days that replaced files and log entries stay, set when the table is created."""
+
+
+@plain(frozen=True)
+class Phase:
+    """One source, its steps, and the one table version they commit."""
+
+    name: str
+    read: Source
+    steps: tuple[Step, ...]
+    write: Write
+
+
+@dataclass(frozen=True, config=STRICT)
+class Budget:
+    """What a run may cost, in the currency of `price_per_hour`."""
+
+    price_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    """Price of one worker of the slowest step for an hour."""
+    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    """A dearer plan asks before it runs; 0 never asks."""
+
+
+@plain(frozen=True)
+class Pipeline:
+    """Phases in the order they run; a phase may read what an earlier one committed."""
+
+    phases: tuple[Phase, ...]
+    budget: Budget = field(default_factory=Budget)

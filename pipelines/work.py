@@ -1,0 +1,176 @@
+"""The work on one unit: read it, take its rows through the steps, leave one receipt."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Concatenate, ParamSpec, TypeVar
+
+import pyarrow as pa
+
+from operators import columns
+from operators.base import Transform
+from operators.errors import CorpusmillError
+from operators.storage.receipts import Receipt, RunFolder
+from operators.text.rows import read_unit
+from operators.text.source import Source, Unit
+from pipelines.rows import accepted, rejected, through
+from pipelines.shards import Tally, write_receipt
+from pipelines.spec import Step
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 3
+"""A unit begun that often without a receipt is a suspect: it runs alone, then in halves."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know about a phase: plain data, the same for every unit of a run."""
+
+    table: str
+    run: str
+    source: Source
+    steps: tuple[Step, ...]
+    schemas: tuple[pa.Schema, ...]
+    """The schema that is read, then the one after each step."""
+    fingerprint: str
+    buckets: int
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run keeps its receipts."""
+        return RunFolder(self.table, self.run)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A unit without a receipt, and why; `fatal` when no unit can do better."""
+
+    unit: str
+    reason: str
+    exit_code: int = 1
+    suspect: bool = False
+    fatal: bool = False
+
+
+Outcome = Receipt | Failure
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A part of a unit on its way through the steps."""
+
+    unit: str
+    """Name of the receipt it will get: the unit's id, with `.p00003` for the third part."""
+    part: int
+    table: pa.Table
+    tally: Tally = field(default_factory=Tally)
+
+
+def read_parcels(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> Iterator[Parcel | Outcome]:
+    """Read a unit, or its rows [begin, end) alone, and pass on what has no receipt yet.
+
+    A part without rows gets its receipt here, since no later stage would see it. A unit that
+    cannot be read ends in a Failure.
+    """
+    parts = 0
+    clock = time.perf_counter()
+    try:
+        for part, table in read_unit(job.source, unit):
+            parts = part + 1
+            name = f"{unit.id}.p{part:05d}" if unit.splits else unit.id
+            if unit.splits and job.folder.has_receipt(name):
+                continue
+            if end >= 0:
+                name, table = f"{name}.r{begin}-{end}", table.slice(begin, end - begin)
+            tally = Tally(rows_in=len(table), seconds={"read": time.perf_counter() - clock})
+            parcel = Parcel(name, part, table, tally)
+            yield parcel if len(table) else finish(job, parcel)
+            clock = time.perf_counter()
+    except CorpusmillError as error:
+        yield Failure(unit.id, str(error), error.exit_code)
+        return
+    if unit.splits:
+        yield job.folder.write_receipt(replace(_EMPTY, unit=unit.id, parts=parts))
+
+
+def advance(job: Job, parcel: Parcel, opened: Sequence[tuple[int, Transform]]) -> Parcel:
+    """Take a parcel through the opened steps; rows that a step rejects stay, with their error."""
+    table, tally = parcel.table, parcel.tally
+    for number, transform in opened:
+        clock = time.perf_counter()
+        table = through(transform, table, job.schemas[number + 1])
+        name = job.steps[number].operator.name
+        tally = tally.took(name, time.perf_counter() - clock).saw(table)
+    return replace(parcel, table=table, tally=tally)
+
+
+def finish(job: Job, parcel: Parcel) -> Receipt:
+    """Write a parcel's shard, key sidecar and quarantine file, then its receipt."""
+    table = parcel.table
+    good, bad = accepted(table, job.schemas[-1]), rejected(table)
+    return write_receipt(job.folder, parcel, good, bad, job.fingerprint, job.buckets)
+
+
+def process(
+    job: Job, unit: Unit, opened: Sequence[tuple[int, Transform]], begin: int = 0, end: int = -1
+) -> Iterator[Outcome]:
+    """Do all the work on a unit in this process."""
+    for parcel in read_parcels(job, unit, begin, end):
+        if not isinstance(parcel, Parcel):
+            yield parcel
+            continue
+        moved = guarded(advance, job, parcel, opened)
+        yield guarded(finish, job, moved) if isinstance(moved, Parcel) else moved
+
+
+def guarded(
+    work: Callable[Concatenate[Job, Parcel, P], T],
+    job: Job,
+    parcel: Parcel,
+    *rest: P.args,
+    **named: P.kwargs,
+) -> T | Failure:
+    """Do work on a parcel; what goes wrong with it becomes a Failure, and the others go on."""
+    try:
+        return work(job, parcel, *rest, **named)
+    except CorpusmillError as error:
+        return Failure(parcel.unit, str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - one unit's fault must not end the others
+        return Failure(parcel.unit, f"{type(error).__name__}: {error}")
+
+
+def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:
+    """Open the steps and do all the work on a unit: what a suspect gets, in a process of its own."""
+    with ExitStack() as stack:
+        return list(process(job, unit, open_steps(job, range(len(job.steps)), stack), begin, end))
+
+
+def open_steps(job: Job, numbers: Sequence[int], stack: ExitStack) -> list[tuple[int, Transform]]:
+    """Open the numbered steps for as long as `stack` lives."""
+    return [
+        (number, stack.enter_context(job.steps[number].operator.open(job.steps[number].resources)))
+        for number in numbers
+    ]
+
+
+def begun_too_often(job: Job, unit: str, stage: str) -> Failure | None:
+    """Leave an attempt marker; a Failure when earlier attempts never came to an end."""
+    before = job.folder.mark_attempt(unit, stage)
+    if before < MAX_ATTEMPTS:
+        return None
+    return Failure(unit, f"begun {before} times in {stage} and never finished", suspect=True)
+
+
+def bad_rows(receipts: Sequence[Receipt]) -> Counter[str]:
+    """Quarantined rows by reason, over receipts."""
+    total: Counter[str] = Counter()
+    for receipt in receipts:
+        total.update(receipt.bad)
+    return total
+
+
+_EMPTY = Receipt("", (), "", 0, 0, 0, 0, {}, 0.0, 0.0, 0, {})
