@@ -14,6 +14,7 @@ from operators.errors import SourceError, TableError
 from operators.storage import uri as store
 from operators.storage.content import DIGEST_BYTES, content_digest
 from operators.storage.stored import leaf_columns, stored, stored_table
+from operators.storage.stream import open_output
 
 ROW_GROUP_BYTES = 64 << 20
 _SMALLEST_GROUP = 128
@@ -54,7 +55,7 @@ def write_rows(uri: str, table: pa.Table, metadata: dict[str, str] | None = None
 
 def read_shard(table_uri: str, path: str, columns: list[str] | None = None) -> pa.Table:
     """Read a shard or its named columns; TableError if it is missing, corrupt or lacks one."""
-    uri = store.join(table_uri, path) if "://" not in path else path
+    uri = store.join(table_uri, path)
     with opened(uri) as file:
         schema = file.schema_arrow
         lacking = [name for name in columns or [] if schema.get_field_index(name) < 0]
@@ -89,9 +90,16 @@ def checksum_of(uri: str) -> str:
     return digest.hexdigest()
 
 
+def has_its_content(table_uri: str, path: str) -> bool:
+    """Whether a shard still holds what its name says, by the digest of its rows and metadata."""
+    uri = store.join(table_uri, path)
+    rows = stored_table(read_shard(table_uri, path))
+    return path.endswith(f"-{content_digest(rows, shard_metadata(uri))}.parquet")
+
+
 def write_grouped(uri: str, groups: list[pa.Table], metadata: dict[str, str]) -> int:
     """Write each table as one row group, empty ones too: group i is groups[i]; returns bytes."""
-    with _explained(uri), store.open_output(uri) as stream:
+    with _explained(uri), open_output(uri) as stream:
         sink = _Hashing(stream)
         with _writer(sink, stored(groups[0].schema), metadata) as writer:
             for group in groups:
@@ -100,7 +108,7 @@ def write_grouped(uri: str, groups: list[pa.Table], metadata: dict[str, str]) ->
 
 
 def _write(uri: str, table: pa.Table, metadata: dict[str, str]) -> tuple[int, str]:
-    with store.open_output(uri) as stream:
+    with open_output(uri) as stream:
         sink = _Hashing(stream)
         with _writer(sink, table.schema, metadata) as writer:
             writer.write_table(table.combine_chunks(), row_group_size=_group_rows(table))

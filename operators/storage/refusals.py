@@ -27,7 +27,7 @@ def explained(uri: str) -> Iterator[None]:
         raise SourceError(uri, f"access denied ({_told(error)}); {hint}") from error
     except FileNotFoundError as error:
         raise SourceError(uri, f"not found ({_told(error)})") from error
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
         raise SourceError(uri, f"{type(error).__name__}: {_told(error)}") from error
     except Exception as error:  # botocore's errors share no base with OSError
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:

@@ -1,9 +1,8 @@
 """Files and objects by URI: list, read, write once, delete; one sentence when a store refuses."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -165,27 +164,6 @@ def sizes_of(uris: list[str]) -> list[int | None]:
         return list(pool.map(size_of, uris))
 
 
-@contextmanager
-def open_output(uri: str) -> Iterator[BinaryIO]:
-    """A stream that becomes the object when the block ends well, and nothing when it raises."""
-    fs, path = filesystem(uri)
-    local = is_local(uri)
-    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part" if local else path
-    with explained(uri):
-        if local:
-            fs.makedirs(fs._parent(path), exist_ok=True)
-        stream = fs.open(part, "wb")
-    try:
-        yield stream
-        with explained(uri):
-            stream.close()
-            if local:
-                os.replace(part, path)  # noqa: PTH105 - fsspec paths are strings
-    except BaseException:
-        _abandon(stream, part, local=local)
-        raise
-
-
 def write_bytes(uri: str, data: bytes) -> None:
     """Create or replace a small object in one request; a local file appears whole or not at all."""
     fs, path = filesystem(uri)
@@ -218,30 +196,27 @@ def create_bytes(uri: str, data: bytes) -> bool:
 
 
 def delete(uris: list[str]) -> None:
-    """Delete objects; those already gone are no mistake."""
-    for uri in uris:
-        fs, path = filesystem(uri)
-        with explained(uri):
-            try:
-                fs.rm_file(path)
-            except FileNotFoundError:
-                continue
+    """Delete objects side by side; those already gone are no mistake."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        list(pool.map(_delete_one, uris))
+
+
+def prune(folder: str) -> None:
+    """Remove the empty folders under (and at) a local folder; object stores have none."""
+    if is_local(folder):
+        for path, _, _ in os.walk(absolute(folder), topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(path)  # noqa: PTH106 - os.walk gives strings
+
+
+def _delete_one(uri: str) -> None:
+    fs, path = filesystem(uri)
+    with explained(uri), suppress(FileNotFoundError):
+        fs.rm_file(path)
 
 
 def _side_by_side(uri: str) -> dict[str, int]:
     return {} if is_local(uri) else {"batch_size": _PARALLEL}
-
-
-def _abandon(stream: Any, part: str, *, local: bool) -> None:
-    """Leave nothing of a half-written object, and let no finaliser publish it later."""
-    if local:
-        stream.close()
-        with suppress(FileNotFoundError):
-            os.unlink(part)  # noqa: PTH108
-        return
-    with suppress(Exception):  # the first error is the one to report
-        stream.discard()
-    stream.closed = True
 
 
 def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:
