@@ -55,6 +55,12 @@ class Fitted(Protocol):
     """An operator that learns an artefact from a bounded sample before it can be applied."""
 
     artefact: str
+    """URI of what was learned, a file named by the digest of its content; empty before."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether these fields need a fit at all."""
+        ...
 
     def fit(self, sample: pa.Table) -> bytes:
         """Learn from the sample (the operator's input rows); safetensors bytes, b"" if nothing."""

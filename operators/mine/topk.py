@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from operators.quantize.kernels import Matrix, Rows, Vectors
 
-_QUERIES, _ROWS = 512, 4096
-"""Queries and rows scored at once: 8 MiB of scores."""
+_QUERIES, _ROWS = 512, 8192
+"""Queries and rows scored at once: 16 MiB of scores."""
 _FEW = 4
 """Passing scores in a block, in multiples of k for each query, up to which they are just sorted."""
 _GATHERED = 1 << 22

@@ -15,7 +15,7 @@ Matrix = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 _TILE = 8
-"""Queries compared at once: 8 x 4,096 words of 8 bytes stay in a core's second-level cache."""
+"""Queries compared at once: 8 x 8,192 words of 8 bytes stay in a core's second-level cache."""
 
 
 class Vectors(Protocol):

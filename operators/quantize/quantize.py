@@ -52,6 +52,10 @@ class Quantize:
                 raise ValueError(f"scheme {self.scheme!r} has no option {option!r}")
         return self
 
+    @property
+    def learns(self) -> bool:
+        return self._scheme().learns
+
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.embedding(0))
         added = self._scheme().fields(_dim(schema), learned.named_digest(self.artefact))
@@ -62,7 +66,7 @@ class Quantize:
         """Learn from a sample's finite vectors; safetensors bytes, b"" if nothing is learned."""
         matrix = to_matrix(sample["embedding"], _dim(sample.schema))
         finite = matrix[np.isfinite(matrix).all(axis=1)]
-        if self._scheme().learns and not len(finite):
+        if self.learns and not len(finite):
             raise TableError("sample", f"{self.scheme} has no finite vector to learn from")
         return learned.packed(self._scheme().fit(finite))
 

@@ -172,4 +172,6 @@ def test_a_misspelt_scheme_or_a_foreign_option_is_refused_when_it_is_written() -
 def test_it_is_an_operator_that_can_be_fitted() -> None:
     assert isinstance(Quantize(), Operator)
     assert isinstance(Quantize(), Fitted)
+    assert not Quantize().learns
+    assert Quantize(scheme="binary", center="median").learns
     assert hash(Quantize()) == hash(Quantize(scheme="int8"))
