@@ -12,6 +12,7 @@ from operators.storage.table import Table
 from pipelines.fingerprint import code_version
 from pipelines.gate import Counts, counted, refusals
 from pipelines.plan import PhasePlan, readable
+from pipelines.recorded import record
 
 
 def publish(
@@ -49,6 +50,7 @@ def lineage(plan: PhasePlan, counts: Counts) -> dict[str, Any]:
         "recipe": plan.fingerprints["recipe"],
         "fingerprints": plan.fingerprints,
         "readable": readable(plan),
+        "config": record(plan.phase, plan.source),
         "models": {
             model.path: models.resolve(model).revision
             for step in plan.phase.steps

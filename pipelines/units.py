@@ -1,9 +1,10 @@
-"""How a listed source is cut in units of bounded bytes: one retry and one shard each (DESIGN §1.5)."""
+"""How a source is cut in units of bounded bytes: one retry and one shard each (DESIGN §1.5)."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from operators.storage.uri import File
 from operators.text.places import relative
@@ -87,7 +88,7 @@ def _split(start: int, stop: int, size: int, bound: int) -> list[tuple[int, int,
     rows = stop - start
     count = min(max(-(-size // bound), 1), rows)
     marks = [start + rows * index // count for index in range(count + 1)] if count else []
-    return [(a, b, size // count) for a, b in zip(marks, marks[1:], strict=False)]
+    return [(a, b, size // count) for a, b in pairwise(marks)]
 
 
 def _limited(source: Source, cuts: Iterable[_Cut]) -> Iterator[_Cut]:

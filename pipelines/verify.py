@@ -1,0 +1,141 @@
+"""Is a table what its commit says: every byte read again, and a sample of rows encoded again."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators import columns
+from operators.errors import CorpusmillError, TableError
+from operators.quantize.artefact import content_of
+from operators.quantize.codes import FINEST_FIRST, decoded
+from operators.storage.content import content_digest
+from operators.storage.parquet import read_shard, shard_metadata
+from operators.storage.table import Table, TableFile
+from operators.text.rows import read_unit
+from pipelines.fingerprint import fingerprints
+from pipelines.plan import PhasePlan, plan_phase
+from pipelines.recorded import recalled
+from pipelines.rows import accepted, through
+from pipelines.work import open_steps
+
+LEAST_COSINE = 0.999
+"""Between a stored vector and its text encoded again, whatever the codec rounds."""
+_UNITS = 8
+
+
+def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
+    """Re-read every shard of the newest version and encode `rows` rows again; yields what held.
+
+    Checksums (a shard's name holds the digest of its content), row counts, schema, fingerprint,
+    duplicate ids within a shard, and vectors. TableError tells the first thing that did not hold.
+    """
+    table = Table(uri)
+    version = table.version()
+    if version < 0:
+        raise TableError(uri, "there is no table here")
+    files, schema = table.files(version), table.schema(version)
+    lineage = table.lineage(version)
+    if lineage is None:
+        raise TableError(uri, f"version {version} was not committed by corpusmill")
+    for file in files:
+        _check_file(uri, file, schema, lineage)
+    total = sum(file.rows for file in files)
+    expected = lineage["counts"]["rows_out"]
+    if total != expected:
+        raise TableError(uri, f"holds {total} rows, and its commit says {expected}")
+    yield f"version {version}: {total:,} rows in {len(files)} files"
+    yield "checksums, counts, schema and fingerprint of every file hold"
+    yield _check_sample(uri, files, lineage, rows)
+
+
+def _check_file(uri: str, file: TableFile, schema: pa.Schema, lineage: dict[str, Any]) -> None:
+    found = read_shard(uri, file.path)
+    notes = shard_metadata(file.uri)
+    if content_digest(found, notes) != file.path.removesuffix(".parquet").rpartition("-")[2]:
+        raise TableError(uri, f"{file.path} does not hold what its name says; it was changed")
+    if len(found) != file.rows:
+        raise TableError(uri, f"{file.path} has {len(found)} rows, the log says {file.rows}")
+    if found.schema.names != schema.names:
+        raise TableError(uri, f"{file.path} has columns {found.schema.names}, not {schema.names}")
+    if notes.get("corpusmill.fingerprint") != lineage["recipe"]:
+        raise TableError(uri, f"{file.path} was made by another recipe than its commit says")
+
+
+def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], rows: int) -> str:
+    phase = recalled(uri, lineage)
+    try:
+        found = fingerprints(phase.read, phase.steps)["recipe"]
+        plan = plan_phase(replace(phase, read=replace(phase.read)))
+    except CorpusmillError as error:
+        return f"no row encoded again: {error}"
+    if found != lineage["recipe"]:
+        return "no row encoded again: a model or operator changed since; run again to re-embed"
+    again = _encoded_again(plan, rows)
+    stored = _stored(uri, files, again)
+    if not len(again) or not len(stored):
+        return "no row encoded again: none of the sampled source rows is in the table any more"
+    lowest = _compare(uri, again, stored)
+    if lowest is None:
+        return f"{len(stored)} rows made again: equal"
+    return f"{len(stored)} rows encoded again: lowest cosine {lowest:.6f}"
+
+
+def _encoded_again(plan: PhasePlan, rows: int) -> pa.Table:
+    """Rows of a few units spread over the source, taken through every step anew."""
+    spread = plan.units[:: max(1, len(plan.units) // _UNITS)]
+    each = -(-rows // len(spread))
+    made = []
+    with ExitStack() as stack:
+        opened = open_steps(plan.job, range(len(plan.phase.steps)), stack)
+        for unit in spread:
+            piece = replace(unit.pieces[0], max_rows=each)
+            for _, read in read_unit(plan.source, replace(unit, pieces=(piece,), splits=False)):
+                table = read
+                for number, transform in opened:
+                    table = through(transform, table, plan.schemas[number + 1])
+                made.append(accepted(table, plan.schemas[-1]))
+    return pa.concat_tables(made).slice(0, rows)
+
+
+def _stored(uri: str, files: list[TableFile], again: pa.Table) -> pa.Table:
+    """The stored rows of the same id and content."""
+    wanted = pc.cast(again[columns.ID.name], pa.string())
+    found = []
+    for file in files:
+        table = read_shard(uri, file.path)
+        found.append(table.filter(pc.is_in(table[columns.ID.name], wanted.combine_chunks())))
+    return pa.concat_tables(found)
+
+
+def _compare(uri: str, again: pa.Table, stored: pa.Table) -> float | None:
+    """Lowest cosine between rows of one id; None where there are no vectors to compare."""
+    order = pc.index_in(stored[columns.ID.name], again[columns.ID.name].combine_chunks())
+    same = again.take(order)
+    name = columns.CONTENT_HASH.name
+    kept = pc.equal(same[name], stored[name])
+    same, stored = same.filter(kept), stored.filter(kept)
+    if not len(stored):
+        raise TableError(uri, "none of the sampled rows has the content that its id has now")
+    if not set(FINEST_FIRST) & set(stored.schema.names):
+        return None
+    lowest = float(_cosines(_floats(uri, same), _floats(uri, stored)).min())
+    if lowest < LEAST_COSINE:
+        raise TableError(uri, f"a row encoded again has cosine {lowest:.6f} to what is stored")
+    return lowest
+
+
+def _floats(uri: str, table: pa.Table) -> npt.NDArray[np.float32]:
+    field = next(table.schema.field(name) for name in FINEST_FIRST if name in table.schema.names)
+    return decoded(table, field.name, content_of(uri, field))
+
+
+def _cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: npt.NDArray[np.float32] = np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-12)
+    return cosines
