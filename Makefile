@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= cpu
+PYTEST ?=
 BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
 
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ FAST := not (ray or s3 or slow or gpu)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  TORCH=cuda takes PyPI's default torch build instead of the CPU build"
+	@echo "  TORCH=cuda takes pip's default torch build; PYTEST='-k name' chooses tests"
 
 venv: $(TESTS)  ## make .venv with everything a developer needs
 
@@ -36,10 +37,10 @@ types: $(DEV)  ## check the types with mypy, strictly
 	$(BIN)/mypy
 
 test-fast: $(DEV)  ## run the tests that need no Ray and no S3, in seconds
-	$(BIN)/python -m pytest -q -m "$(FAST)"
+	$(BIN)/python -m pytest -q -m "$(FAST)" $(PYTEST)
 
 test: $(TESTS)  ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 bench: $(BENCHES)  ## run every benchmark
 

