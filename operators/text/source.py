@@ -1,5 +1,6 @@
 """What a source is and how it is cut: the spec of `read:`, pieces and units."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -9,9 +10,13 @@ from operators.base import STRICT
 
 Format = Literal["auto", "parquet", "jsonl", "csv", "beir", "delta"]
 
+_COMPRESSION: dict[str, Literal["gzip", "zstd"]] = {"gz": "gzip", "zst": "zstd", "zstd": "zstd"}
+
 
 def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    return (
+        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    )
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -41,18 +46,34 @@ class Source:
     """Whether a quoted CSV value may hold line breaks; such files are not cut."""
     max_text_bytes: Annotated[int, Field(gt=0)] = 1_000_000
     limit: Annotated[int, Field(ge=0)] = 0
-    """Only the first rows of the source; 0 is all."""
+    """Only the first rows of the source, bad ones counted, before sampling; 0 is all."""
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of rows kept, chosen by a hash of (seed, id), so that cutting changes nothing."""
     seed: int = 0
     unit_bytes: Annotated[int, Field(gt=0)] = 16 << 20
-    """Source bytes a unit holds at most; a unit is one retry and one shard. Not identity."""
+    """Source bytes a unit holds at most; a unit is one retry and one shard. Not identity.
+
+    Parquet is measured as the columns read are stored before compression, text as plain bytes.
+    """
+
+
+def with_defaults(source: Source, found: Format) -> Source:
+    """The source with its format and column names filled in, as the readers need it."""
+    beir = found == "beir"
+    return replace(
+        source,
+        format=found,
+        id=source.id or ("_id" if beir else "id"),
+        text=source.text or (("title", "text") if beir else ("text",)),
+    )
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of one file: rows [start, stop) of a Parquet file, bytes [start, stop) of a plain
-    text file, or all of a file that cannot be cut (start 0, stop = size).
+    """A part of one file.
+
+    Rows [start, stop) of a Parquet file, bytes [start, stop) of a plain text file, or all of a
+    file that cannot be cut (start 0, stop = size).
     """
 
     uri: str
@@ -66,6 +87,11 @@ class Piece:
     whole: bool = True
     """The piece covers its file."""
 
+    @property
+    def compression(self) -> Literal["", "gzip", "zstd"]:
+        """How a text file is compressed, told by its name."""
+        return _COMPRESSION.get(self.uri.rpartition(".")[2].lower(), "")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -75,7 +101,7 @@ class Unit:
     ordinal: int
     pieces: tuple[Piece, ...]
     rows: int
-    """Rows it will hold, -1 where only reading tells."""
+    """Source rows it reads, -1 where only reading tells."""
     size: int
     """Source bytes, compressed as they are stored."""
     splits: bool = False

@@ -1,0 +1,18 @@
+"""Where a row came from, told so that moving the whole source changes nothing."""
+
+from operators.storage import uri as store
+from operators.text.source import Source
+
+
+def root_of(source: Source) -> str:
+    """The folder that `source_file` is relative to."""
+    base = store.absolute(source.uri)
+    marks = [base.find(mark) for mark in "*?[" if mark in base]
+    return base[: min(marks)].rpartition("/")[0] if marks else base
+
+
+def relative(root: str, uri: str) -> str:
+    """The file's path below `root`, its name if it is `root` itself, else its URI."""
+    if uri == root:
+        return uri.rpartition("/")[2]
+    return uri.removeprefix(root.rstrip("/") + "/")
