@@ -28,7 +28,7 @@ def main() -> None:
         sys.exit(
             f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=..."
         )
-    python = arguments.venv / "bin" / "python"
+    python = str(arguments.venv / "bin" / "python")
     if arguments.stage == "demo":
         create(arguments.venv, python)
         install_torch(python, arguments.torch)
@@ -39,14 +39,14 @@ def main() -> None:
         pip(python, "--no-deps", "--requirement", str(MODELS))
 
 
-def create(folder: Path, python: Path) -> None:
+def create(folder: Path, python: str) -> None:
     """Make the environment unless it works already, with a pip that knows dependency groups."""
-    if not python.exists() or subprocess.run([python, "-c", ""], check=False).returncode:
+    if not Path(python).exists() or subprocess.run([python, "-c", ""], check=False).returncode:
         venv.create(folder, clear=True, with_pip=True)
     pip(python, "--quiet", "--upgrade", "pip>=25.1")
 
 
-def install_torch(python: Path, build: str) -> None:
+def install_torch(python: str, build: str) -> None:
     """Install the group `torch` of pyproject.toml, through uv where pip would take a GPU build."""
     extra = [] if build == "cuda" else accelerator_packages(python)
     if extra:
@@ -60,15 +60,15 @@ def install_torch(python: Path, build: str) -> None:
     pip(python, "--group", "torch")
 
 
-def cpu_build_by_uv(python: Path) -> bool:
+def cpu_build_by_uv(python: str) -> bool:
     """Install torch by uv, which knows where the CPU builds are; False where it cannot."""
     pip(python, "--quiet", "uv")
-    command = [python.with_name("uv"), "pip", "install", "--python", python]
+    command = [str(Path(python).with_name("uv")), "pip", "install", "--python", python]
     command += ["--torch-backend", "cpu", "--group", "torch"]
     return subprocess.run(command, check=False).returncode == 0
 
 
-def accelerator_packages(python: Path) -> list[str]:
+def accelerator_packages(python: str) -> list[str]:
     """The GPU libraries that pip would download for torch on this machine, from a dry run."""
     command = [python, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
     done = subprocess.run([*command, "--group", "torch"], check=False, stdout=subprocess.PIPE)
@@ -78,7 +78,7 @@ def accelerator_packages(python: Path) -> list[str]:
     return [name for name in planned if name.startswith(ACCELERATOR_PREFIXES)]
 
 
-def pip(python: Path, *arguments: str) -> None:
+def pip(python: str, *arguments: str) -> None:
     """Run `pip install`, or end with its exit code."""
     say("pip install " + " ".join(arguments))
     command = [python, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
