@@ -1,7 +1,13 @@
 """What an operator needs and adds, checked when a plan is bound, not when a worker runs."""
 
-import pyarrow as pa
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.columns import ERROR
 from operators.errors import ContractError
 
 
@@ -47,3 +53,14 @@ def assign(table: pa.Table, field: pa.Field, column: pa.Array | pa.ChunkedArray)
     if index < 0:
         return table.append_column(field, column)
     return table.set_column(index, field, column)
+
+
+def reject(table: pa.Table, bad: npt.NDArray[np.bool_], reason: str) -> pa.Table:
+    """Give the bad rows an `error`, unless they have one; the table as it was if none is bad."""
+    if not bad.any():
+        return table
+    nothing = pa.scalar(None, pa.string())
+    reasons: Any = pc.if_else(pa.array(bad), pa.scalar(reason), nothing)
+    if ERROR.name in table.column_names:
+        reasons = pc.coalesce(table[ERROR.name], reasons)
+    return assign(table, ERROR, reasons)

@@ -55,8 +55,10 @@ class Folder:
     config: dict[str, Any]
     is_decoder: bool
     """Its attention looks only back."""
+    width: int
+    """Values in the state of one token."""
     dim: int
-    """Values in a vector, after pooling and dense layers."""
+    """Values in a vector, after the folder's own pooling and dense layers."""
     max_length: int
     lower_case: bool
     truncation_side: Literal["left", "right"]
@@ -75,6 +77,8 @@ def resolve(model: Model) -> Folder:
     sentence = _sentence_config(parts.transformer, model.path)
     stated = modules.read_json(root / "config_sentence_transformers.json", model.path)
     _refuse_remote_code(model.path, config, words)
+    width = _width(config, model.path)
+    joined = len(parts.pooling.modes) if parts.pooling else 1
     prompts = {name: text or "" for name, text in (stated.get("prompts") or {}).items()}
     return Folder(
         path=parts.transformer,
@@ -85,7 +89,8 @@ def resolve(model: Model) -> Folder:
         architecture=families.architecture(config),
         config=config,
         is_decoder=families.is_decoder(config),
-        dim=_dim(config, parts, model.path),
+        width=width,
+        dim=modules.output_dim(width * joined, parts.head, model.path),
         max_length=_max_length(
             model, config, sentence.get("max_seq_length"), words.get("model_max_length")
         ),
@@ -123,6 +128,7 @@ def identity(model: Model) -> dict[str, str]:
     return {
         **{f"weights {file.name}": digest.of_file(file) for file in folder.weights},
         "tokenizer": digest.of_file(folder.tokenizer),
+        "attention": "causal" if folder.is_decoder else "both ways",
         "config": digest.of_json(matters),
         **modules.identity(folder.modules),
         "max_length": str(folder.max_length),
@@ -184,15 +190,10 @@ def _tokenizer(transformer: Path, root: Path, model: str) -> Path:
     return found
 
 
-def _dim(config: dict[str, Any], parts: modules.Modules, model: str) -> int:
-    width = families.width(config) * (len(parts.pooling.modes) if parts.pooling else 1)
+def _width(config: dict[str, Any], model: str) -> int:
+    width = families.width(config)
     if not width:
         raise ModelError(model, "its config.json has no hidden_size")
-    for module in parts.head:
-        if isinstance(module, modules.Dense):
-            if module.inputs != width:
-                raise ModelError(model, f"a Dense module takes {module.inputs} values, not {width}")
-            width = module.outputs
     return width
 
 

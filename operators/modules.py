@@ -97,6 +97,16 @@ def read_modules(folder: Path, model: str) -> Modules:
     return Modules(folder / entries[0]["path"], pooling, tuple(head), declared=True)
 
 
+def output_dim(width: int, head: tuple[Dense | Normalize, ...], model: str) -> int:
+    """Values of a vector that enters the head with `width`; ModelError where they do not fit."""
+    for module in head:
+        if isinstance(module, Dense):
+            if module.inputs != width:
+                raise ModelError(model, f"a Dense module takes {module.inputs} values, not {width}")
+            width = module.outputs
+    return width
+
+
 def identity(modules: Modules) -> dict[str, str]:
     """Digests of everything after the transformer that changes a vector."""
     found: dict[str, str] = {}

@@ -10,14 +10,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.arrays import ragged_column
 from operators.base import STRICT, Resources, Transform
-from operators.contract import assign, extend, require, without
+from operators.contract import assign, extend, reject, require, without
 from operators.errors import ModelError
 from operators.model import Folder, Model, Role, prompt_of, resolve
 
@@ -149,11 +148,7 @@ def _tokenize(tokenizer: Tokenizer, table: pa.Table) -> pa.Table:
             columns.PROMPT_TOKENS,
             pa.repeat(pa.scalar(tokenizer.prompt_tokens, pa.int32()), len(out)),
         )
-    empty = lengths <= tokenizer.floor
-    if empty.any():
-        reasons = pc.if_else(pa.array(empty), _NOTHING, pa.scalar(None, pa.string()))
-        out = assign(out, columns.ERROR, reasons)
-    return out
+    return reject(out, lengths <= tokenizer.floor, _NOTHING)
 
 
 def _calls(texts: list[str]) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,1 @@
+"""Token ids to vectors: one loop for every encoder and decoder."""

@@ -1,0 +1,46 @@
+"""Where a model runs: the device, its threads, and how many tokens it takes at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_CPU_TOKENS = 4096
+_CUDA_SHARE = 0.5
+_CUDA_BYTES_A_VALUE = 256
+"""Working memory a token and dimension of its state; a first guess that out-of-memory corrects."""
+_CUDA_TOKENS = (4096, 262_144)
+
+
+def pick(wanted: str) -> torch.device:
+    """`auto` is the first of cuda, mps and cpu that is there; ValueError on one that is not."""
+    name = wanted
+    if wanted == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"this machine has no device {wanted!r}") from error
+    return device
+
+
+def token_budget(device: torch.device, width: int) -> int:
+    """Padded tokens a forward pass where the config does not say."""
+    if device.type != "cuda":
+        return _CPU_TOKENS
+    free, _ = torch.cuda.mem_get_info(device)
+    fewest, most = _CUDA_TOKENS
+    return min(max(int(free * _CUDA_SHARE) // (width * _CUDA_BYTES_A_VALUE), fewest), most)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads, and with as many as before afterwards; 0 leaves them."""
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,52 @@
+"""One forward pass of a model folder: states, pooling and what follows it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from operators.encode.head import Layer, layers
+from operators.encode.pooling import POOLINGS, Pool, places
+from operators.encode.shape import Shape
+from operators.encode.torch_backend import Precision, TorchBackend, load
+from operators.model import Folder
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Maps ids and mask (rows, tokens) to float32 vectors (rows, dim) on the model's device."""
+
+    model: str
+    dim: int
+    backend: TorchBackend
+    pools: tuple[Pool, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return self.backend.device
+
+    @property
+    def pad(self) -> int:
+        return self.backend.pad
+
+    def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
+        states = self.backend.states(ids, mask)
+        place = places(torch.ones_like(ids) if mask is None else mask, prompts)
+        vectors = torch.cat([pool(states, place) for pool in self.pools], dim=1)
+        for layer in self.layers:
+            vectors = layer(vectors)
+        return vectors
+
+
+def build(
+    folder: Folder, model: str, shape: Shape, precision: Precision, device: torch.device
+) -> Embedder:
+    """Load the folder's weights on `device`; ModelError when they cannot be used."""
+    return Embedder(
+        model,
+        shape.dim,
+        load(folder, model, precision, device),
+        tuple(POOLINGS[mode] for mode in shape.pooling),
+        tuple(layers(shape.head, device, model)),
+    )

@@ -1,0 +1,82 @@
+"""Token ids to one vector a row, by any encoder or decoder that transformers knows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.arrays import to_column, to_ragged
+from operators.base import STRICT, Resources, Transform
+from operators.contract import assign, extend, reject, require, without
+from operators.encode.shape import Pooling, Shape, decide
+from operators.errors import ModelError
+from operators.model import Folder, Model, resolve
+
+if TYPE_CHECKING:
+    from operators.encode.loop import Loop
+
+_NOT_FINITE = "the model gave a vector that is not finite"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Encode:
+    """Replace `input_ids` by `embedding`, the pooled last hidden states of `model`."""
+
+    name: ClassVar[str] = "encode"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = True
+
+    model: Model
+    pooling: Pooling = "auto"
+    """auto: as the model's folder says, else mean, or last where attention looks only back."""
+    normalize: bool | None = None
+    """Vectors of length one; None: as the modules of the model's folder say, else true."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.INPUT_IDS)
+        shape = self._shape(resolve(self.model))
+        kept = without(schema, "input_ids", "prompt_tokens")
+        return extend(kept, columns.embedding(shape.dim))
+
+    @contextmanager
+    def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
+        from operators.encode import device, embedder, loop, probe
+
+        folder = resolve(self.model)
+        shape = self._shape(folder)
+        with device.threads(on.threads):
+            try:
+                place = device.pick(on.device)
+            except ValueError as error:
+                raise ModelError(self.model.path, str(error)) from error
+            network = embedder.build(folder, self.model.path, shape, self.precision, place)
+            probe.self_check(folder, shape, network)
+            budget = on.token_budget or device.token_budget(place, folder.width)
+            yield partial(_encode, loop.Loop(network, budget))
+
+    def _shape(self, folder: Folder) -> Shape:
+        return decide(folder, self.model.path, self.pooling, self.normalize)
+
+
+def _encode(loop: "Loop", table: pa.Table) -> pa.Table:
+    from operators.encode.loop import Ragged
+
+    ids, offsets = to_ragged(table["input_ids"])
+    prompts = None
+    if columns.PROMPT_TOKENS.name in table.column_names:
+        prompts = table["prompt_tokens"].to_numpy().astype(np.int32, copy=True)
+    vectors = loop.encode_unit(Ragged(ids, offsets, prompts))
+    bad = ~np.all(np.isfinite(vectors), axis=1, keepdims=True)[:, 0]
+    vectors[bad] = 0
+    dropped: list[str] = [
+        name for name in ("input_ids", "prompt_tokens") if name in table.column_names
+    ]
+    out = table.drop_columns(dropped)
+    out = assign(out, columns.embedding(loop.forward.dim), to_column(vectors))
+    return reject(out, bad, _NOT_FINITE)

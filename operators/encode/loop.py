@@ -1,0 +1,145 @@
+"""The one loop: a whole unit in, packed to a token budget, vectors out in the order of the rows."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from operators.encode.budget import Rows, pack
+from operators.errors import ModelError
+
+_CALLS_IN_FLIGHT = 2
+_SHORT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+class Forward(Protocol):
+    """One forward pass: ids and mask (rows, tokens), prompt lengths (rows), to float32 vectors."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def pad(self) -> int: ...
+    def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of token ids end to end; `prompts` are leading tokens the pooling leaves out."""
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int32]
+    prompts: npt.NDArray[np.int32] | None = None
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        return np.diff(self.offsets)
+
+
+@dataclass
+class Loop:
+    """Encodes units; `budget` is halved for good whenever a batch does not fit the memory."""
+
+    forward: Forward
+    budget: int
+
+    @torch.inference_mode()
+    def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
+        """The (n, dim) vectors of n rows; ModelError when a single row does not fit the memory."""
+        vectors = np.zeros((len(rows.lengths), self.forward.dim), np.float32)
+        todo = deque(pack(rows.lengths, self.budget))
+        flight: deque[_Call] = deque()
+        while todo or flight:
+            fill = bool(todo) and len(flight) < _CALLS_IN_FLIGHT
+            current = todo[0] if fill else flight[0].rows
+            try:
+                if fill:
+                    flight.append(_start(self.forward, rows, current))
+                    todo.popleft()
+                else:
+                    vectors[current] = flight[0].vectors()
+                    flight.popleft()
+            except RuntimeError as error:
+                if not _is_memory(error):
+                    raise
+                self._shrink(rows.lengths[current], error)
+                left = np.concatenate([*(call.rows for call in flight), *todo])
+                flight.clear()
+                todo = deque(left[batch] for batch in pack(rows.lengths[left], self.budget))
+        return vectors
+
+    def _shrink(self, lengths: npt.NDArray[np.int32], error: RuntimeError) -> None:
+        longest = int(lengths.max())
+        if len(lengths) == 1:
+            raise ModelError(
+                self.forward.model,
+                f"a row of {longest} tokens does not fit the memory of {self.forward.device}; "
+                "lower max_length",
+            ) from error
+        self.budget = max(min(self.budget, len(lengths) * longest) // 2, 1)
+        if self.forward.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class _Call:
+    rows: Rows
+    result: Tensor
+    ready: Any
+
+    def vectors(self) -> npt.NDArray[np.float32]:
+        if self.ready is not None:
+            self.ready.synchronize()
+        found: npt.NDArray[np.float32] = self.result.numpy()
+        return found
+
+
+def _start(forward: Forward, rows: Ragged, chosen: Rows) -> _Call:
+    """Queue one batch; on CUDA it returns before the device has finished."""
+    ids, mask = padded(rows, chosen, forward.pad)
+    prompts = None if rows.prompts is None else torch.from_numpy(rows.prompts[chosen])
+    result = forward(
+        _sent(torch.from_numpy(ids), forward.device),
+        None if mask.all() else _sent(torch.from_numpy(mask), forward.device),
+        None if prompts is None else _sent(prompts, forward.device),
+    )
+    if forward.device.type != "cuda":
+        return _Call(chosen, result.cpu(), None)
+    host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+    host.copy_(result, non_blocking=True)
+    event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    event.record()
+    return _Call(chosen, host, event)
+
+
+def padded(
+    rows: Ragged, chosen: Rows, pad: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The ids and mask of the chosen rows as (rows, longest) matrices, padded on the right."""
+    lengths = rows.lengths[chosen]
+    column = np.arange(max(int(lengths.max()), 1))
+    mask = column < lengths[:, None]
+    ids = np.full(mask.shape, pad, np.int64)
+    places = rows.offsets[chosen][:, None] + column
+    ids[mask] = rows.ids[places[mask]]
+    return ids, mask.astype(np.int64)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _is_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        phrase in text for phrase in _SHORT_OF_MEMORY
+    )

@@ -1,0 +1,80 @@
+"""What is checked when a model is opened, before it can spoil a corpus without a sound."""
+
+import numpy as np
+import torch
+
+from operators.encode.embedder import Embedder
+from operators.encode.loop import Loop, Ragged, padded
+from operators.encode.shape import Shape
+from operators.errors import ModelError
+from operators.model import Folder
+from operators.text.tokenizer import load
+
+_TEXT = "The QUICK brown fox — naïve, 12.5 % of café visits in 東京 — doesn't jump over it."
+_TOLERANCE = {torch.float32: 1e-4}
+_LOW_TOLERANCE = 1e-3
+
+
+def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
+    """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
+    ids = load(folder).encode(_TEXT).ids[: folder.max_length]
+    _check_tokens(folder, embedder.model)
+    _check_padding(embedder, np.array(ids, np.int32))
+    if shape.guessed:
+        _check_direction(folder, embedder, ids)
+
+
+def _check_tokens(folder: Folder, model: str) -> None:
+    from transformers import AutoTokenizer
+
+    text = _TEXT.lower() if folder.lower_case else _TEXT
+    ours = load(folder).encode(text).ids
+    theirs = AutoTokenizer.from_pretrained(
+        folder.tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )(text)["input_ids"]
+    if ours != theirs:
+        raise ModelError(
+            model,
+            "its tokenizer.json gives other tokens than its AutoTokenizer; write it anew with "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+        )
+
+
+def _check_padding(embedder: Embedder, long: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+    short = long[: max(len(long) // 4, 1)]
+    one = Ragged(short, np.array([0, len(short)], np.int32))
+    ends = np.array([0, len(long), len(long) + len(short)], np.int32)
+    both = Ragged(np.concatenate([long, short]), ends)
+    alone = Loop(embedder, 1).encode_unit(one)[0].astype(np.float64)
+    among = Loop(embedder, 2 * len(long)).encode_unit(both)[1].astype(np.float64)
+    if not (np.isfinite(alone).all() and np.isfinite(among).all()):
+        raise ModelError(
+            embedder.model,
+            "gives vectors that are not finite; its weights are broken, or fp16 is too narrow for "
+            "it: take bf16 or fp32",
+        )
+    cosine = float(alone @ among) / max(float(np.linalg.norm(alone) * np.linalg.norm(among)), 1e-30)
+    dtype = embedder.backend.network.dtype
+    if 1 - cosine > _TOLERANCE.get(dtype, _LOW_TOLERANCE):
+        raise ModelError(
+            embedder.model,
+            f"a text alone and the same text beside a longer one differ (cosine {cosine:.5f}): "
+            "its padding is not left out",
+        )
+
+
+@torch.inference_mode()
+def _check_direction(folder: Folder, embedder: Embedder, ids: list[int]) -> None:
+    """The last token must move the first state exactly where attention looks both ways."""
+    rows = Ragged(np.array([*ids, *ids], np.int32), np.array([0, len(ids), 2 * len(ids)], np.int32))
+    rows.ids[-1] = ids[0]
+    matrix, _ = padded(rows, np.arange(2), embedder.pad)
+    states = embedder.backend.states(torch.from_numpy(matrix).to(embedder.device), None).float()
+    moved = bool((states[0, 0] - states[1, 0]).abs().max() > 1e-6)
+    if moved == folder.is_decoder:
+        seen, pooling = ("both ways", "mean") if moved else ("only back", "last")
+        raise ModelError(
+            embedder.model,
+            f"its attention looks {seen}, which its config.json does not say; "
+            f"name the pooling, for example {pooling}",
+        )

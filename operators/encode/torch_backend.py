@@ -1,0 +1,86 @@
+"""Token states from a transformers model in PyTorch."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import AutoModel, AutoModelForTextEncoding
+from transformers.utils import logging
+
+from operators.errors import ModelError
+from operators.model import Folder
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_ENCODER_HALVES = frozenset({"mt5", "t5", "umt5"})
+_UNUSED = ("pooler.", "position_ids", "rotary_emb.")
+"""Weights a checkpoint may lack: never used for token states, or computed."""
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """`states` maps ids and mask, both (rows, tokens), to the last hidden states."""
+
+    network: Any
+    device: torch.device
+    pad: int
+    numbers_positions: bool
+    """Positions are passed, because padding on the left would move them."""
+
+    def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """(rows, tokens, width) states; a mask of None means that no token is padding."""
+        extra = {}
+        if self.numbers_positions and mask is not None:
+            extra["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
+        states: Tensor = self.network(input_ids=ids, attention_mask=mask, **extra)[0]
+        return states
+
+
+def load(folder: Folder, model: str, precision: Precision, device: torch.device) -> TorchBackend:
+    """Load the folder's safetensors weights; ModelError when the architecture needs others."""
+    if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
+        raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
+    family = AutoModelForTextEncoding if folder.model_type in _ENCODER_HALVES else AutoModel
+    with _quiet():
+        try:
+            network, report = family.from_pretrained(
+                folder.path,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=DTYPES[precision],
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            cause = str(error).strip().split("\n")[0]
+            raise ModelError(model, f"transformers cannot load it ({cause})") from error
+    missing = sorted(
+        name for name in report["missing_keys"] if not any(part in name for part in _UNUSED)
+    )
+    if missing:
+        raise ModelError(
+            model, f"its weights lack {len(missing)} tensors, the first is {missing[0]}"
+        )
+    network = network.to(device).eval()
+    takes_positions = "position_ids" in inspect.signature(network.forward).parameters
+    pad = folder.config.get("pad_token_id")
+    return TorchBackend(network, device, int(pad or 0), folder.is_decoder and takes_positions)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' progress bar and load report: what matters of it becomes an error."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # is untyped
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # is untyped
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # is untyped
