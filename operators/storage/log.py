@@ -31,22 +31,26 @@ class Entry:
     adds: dict[str, int]
 
 
-def handle(uri: str, version: int | None = None, *, without_files: bool = False) -> DeltaTable:
-    """Deltalake's handle on a version; TableError when the table or the version is not there."""
+def handle(uri: str, version: int | None = None) -> DeltaTable:
+    """deltalake's handle on a version; TableError when the table or the version is not there."""
     with explained(uri):
         try:
-            return DeltaTable(
-                uri, version=version, storage_options=options(uri), without_files=without_files
-            )
+            return DeltaTable(uri, version=version, storage_options=options(uri))
         except TableNotFoundError as error:
             raise TableError(uri, "there is no table here") from error
+        except DeltaError as error:
+            newest = newest_version(uri)
+            if version is None or version <= newest:
+                raise
+            problem = f"there is no version {version}; the newest is {newest}"
+            raise TableError(uri, problem) from error
 
 
 def newest_version(uri: str) -> int:
     """The newest version, -1 when there is no table."""
     with explained(uri):
         try:
-            return DeltaTable(uri, storage_options=options(uri), without_files=True).version()
+            return DeltaTable(uri, storage_options=options(uri)).version()
         except TableNotFoundError:
             return -1
 

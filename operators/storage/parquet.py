@@ -81,6 +81,15 @@ def opened(uri: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+def stored_bytes(table: pa.Table) -> int:
+    """Bytes the table would take as a shard, by writing it to memory."""
+    plain = stored_table(table)
+    sink = _Hashing(io.BytesIO())
+    with _writer(sink, plain.schema, {}) as writer:
+        writer.write_table(plain.combine_chunks(), row_group_size=_group_rows(plain))
+    return sink.size
+
+
 def checksum_of(uri: str) -> str:
     """blake2b-128 hex of an object's bytes; TableError if it cannot be read."""
     digest = blake2b(digest_size=DIGEST_BYTES)

@@ -20,6 +20,7 @@ from operators.storage.commit import (
     submit,
 )
 from operators.storage.parquet import Shard, read_shard
+from operators.storage.stored import stored
 
 LOG_RETENTION = "interval 365 days"
 """How long the history of a new table is kept."""
@@ -75,10 +76,10 @@ class Table:
 
     def schema(self, version: int | None = None) -> pa.Schema:
         """The Arrow schema of a version, field metadata included."""
-        delta = log.handle(self.uri, version, without_files=True)
+        delta = log.handle(self.uri, version)
         with log.explained(self.uri):
             fields: Any = delta.schema().to_arrow()  # of another Arrow library, by its interface
-            return pa.schema(fields)
+            return stored(pa.schema(fields))
 
     def files(self, version: int | None = None) -> list[TableFile]:
         """The data files of a version, sorted by path."""
@@ -91,7 +92,7 @@ class Table:
 
     def history(self) -> list[Commit]:
         """The commits that the log still holds, newest first."""
-        delta = log.handle(self.uri, without_files=True)
+        delta = log.handle(self.uri)
         with log.explained(self.uri):
             entries = delta.history()
         return [
