@@ -28,7 +28,7 @@ Limit = Annotated[int, typer.Option(help="Read only the first rows of every sour
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - the command's options
     config: Config,
     changes: Set = None,
     runner: Annotated[
@@ -40,9 +40,10 @@ def run(
     rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
 ) -> None:
     """Run a config's phases and commit their tables."""
-    from cluster.commands import run_config
+    from cluster import commands
 
-    run_config(config, _overrides(changes), runner, address, limit, yes=yes, rerun=rerun)
+    pipeline = commands.loaded(config, changes, limit)
+    commands.run(pipeline, commands.runner_named(runner, address), yes=yes, rerun=rerun)
 
 
 @app.command()
@@ -53,9 +54,9 @@ def plan(
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Load no model.")] = False,
 ) -> None:
     """Dry run: the DAG, units, tokens, truncation, hours, cost and bytes; writes nothing."""
-    from cluster.commands import show_plan
+    from cluster import commands
 
-    show_plan(config, _overrides(changes), limit, probe=not no_probe)
+    commands.show_plan(commands.loaded(config, changes, limit), probe=not no_probe)
 
 
 @app.command()
@@ -102,10 +103,6 @@ def main() -> None:
         traceback.print_exc()
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-def _overrides(changes: list[str] | None) -> tuple[str, ...]:
-    return tuple(changes or ())
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

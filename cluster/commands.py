@@ -4,6 +4,7 @@ import sys
 import uuid
 from dataclasses import replace
 
+import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -18,29 +19,22 @@ from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Budget, Phase, Pipeline
 
 
-def run_config(
-    config: str,
-    overrides: tuple[str, ...],
-    runner: str,
-    address: str,
-    limit: int,
-    *,
-    yes: bool,
-    rerun: bool,
-) -> None:
-    """Run a config; asks first when the plan is dearer than its budget."""
-    pipeline = _limited(load(config, overrides), limit)
-    chosen = runner_named(runner, address)
+def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
+    """The pipeline of a config, its overrides and its limit; ConfigError with every mistake."""
+    return _limited(load(config, overrides or ()), limit)
+
+
+def run(pipeline: Pipeline, runner: Runner, *, yes: bool, rerun: bool) -> None:
+    """Run a pipeline; asks first when the plan is dearer than its budget."""
     if pipeline.budget.max_cost and not yes:
         _ask(pipeline)
     nonce = uuid.uuid4().hex if rerun else ""
-    for result in run_pipeline(pipeline, chosen, Progress(), nonce):
-        print(told(result))
+    for result in run_pipeline(pipeline, runner, Progress(), nonce):
+        typer.echo(told(result))
 
 
-def show_plan(config: str, overrides: tuple[str, ...], limit: int, *, probe: bool) -> None:
+def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
     """Print what a run would do and take; writes nothing."""
-    pipeline = _limited(load(config, overrides), limit)
     console = Console()
     for phase in pipeline.phases:
         console.print(f"[bold]phase {phase.name}[/bold]: {_dag(phase)}", highlight=False)

@@ -1,4 +1,4 @@
-"""`corpusmill demo`: a real corpus, a real model, a local Ray, a committed table, three searches."""
+"""`corpusmill demo`: a real corpus and model, a local Ray, a table, three searches."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from operators.mine.topk import topk
 from operators.model import Model
 from operators.quantize.codes import vectors_of
 from operators.storage.table import Table
-from operators.text.tokenize import Tokenize
+from operators.text.tokenizer import Tokenize
 from pipelines.config import parse
 
 QUESTIONS = (

@@ -14,8 +14,8 @@ def check_fit(steps: Sequence[Step], have: Mapping[str, float]) -> None:
         needed = sum(amount for _, amount in asked) + spare
         if needed > have.get(key, 0.0) and needed > 0:
             parts = [
-                f"{step.resources.workers} {step.operator.name} workers × {_per_worker(step, key):g}"
-                for step, _ in asked
+                f"{step.resources.workers} {step.operator.name} workers × {each:g}"
+                for step, each in ((step, _per_worker(step, key)) for step in models)
             ]
             if spare:
                 parts.append(f"{spare:g} to read and write")

@@ -58,8 +58,8 @@ class _Count:
 
     def remaining(self) -> str:
         took = time.perf_counter() - self.began
-        left = (self.total - self.units) * took / self.units if self.units else float("nan")
-        return "" if left != left else f", about {left:,.0f} s left"  # noqa: PLR0124 - NaN
+        left = (self.total - self.units) * took / max(self.units, 1)
+        return f", about {left:,.0f} s left" if self.units else ""
 
 
 @dataclass(frozen=True)

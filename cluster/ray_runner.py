@@ -7,7 +7,7 @@ a unit nor join two, and a table without rows is still a row.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 import ray
@@ -17,6 +17,7 @@ from cluster import settings
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
 from cluster.preflight import check_fit
 from cluster.runner import I, R
+from cluster.settings import RaySettings
 from operators.errors import CorpusmillError
 from operators.text.source import Unit
 from pipelines.spec import Step
@@ -47,12 +48,12 @@ class RayRunner:
     name: ClassVar[str] = "ray"
     address: str = ""
     """Of a running cluster; empty starts one on this machine."""
-    settings: settings.RaySettings = field(default_factory=settings.RaySettings)
+    tuning: RaySettings = field(default_factory=RaySettings)
 
     @contextmanager
     def started(self) -> Iterator[None]:
         """Connect to the cluster, or start a local one and end it afterwards."""
-        with settings.connected(self.address, self.settings):
+        with settings.connected(self.address, self.tuning):
             yield
 
     def check(self, steps: Sequence[Step]) -> None:
@@ -63,7 +64,7 @@ class RayRunner:
         """Stream the units; outcomes come in the order they finish."""
         if not units:
             return
-        settings.configure_data(_BLOCK_BYTES, self.settings)
+        settings.configure_data(_BLOCK_BYTES, self.tuning)
         for batch in _stream(job, units).iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         ):
@@ -85,8 +86,14 @@ class RayRunner:
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """One task an item."""
-        task = ray.remote(work)
-        return ray.get([task.remote(item) for item in items])
+        task = ray.remote(_applied)
+        shared = ray.put(work)
+        found: list[R] = ray.get([task.remote(shared, item) for item in items])
+        return found
+
+
+def _applied(work: Callable[[I], R], item: I) -> R:
+    return work(item)
 
 
 @dataclass(eq=False)

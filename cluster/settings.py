@@ -93,8 +93,7 @@ def use_threads(count: int) -> None:
 
 
 def _use_token() -> None:
-    """Have a token for local clusters, readable by this user alone."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    """Have the token that Ray asks of local clusters, readable by this user alone."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
     path = Path.home() / ".ray" / "auth_token"

@@ -2,14 +2,12 @@
 
 from operators.encode.encode import Encode
 from operators.quantize.quantize import Quantize
-from operators.text.passages import Passages
 from operators.text.tokenizer import Tokenize
 
 OPERATORS = {
     operator.name: operator
     for operator in (
         Encode,
-        Passages,
         Quantize,
         Tokenize,
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from operators.model import Model
 
 from operators.base import Operator, Resources
 from operators.errors import ConfigError
+from operators.model import Model
 from operators.registry import OPERATORS
 from operators.storage.uri import absolute
 from operators.text.source import Source

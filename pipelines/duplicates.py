@@ -13,8 +13,7 @@ from operators.storage import uri as store
 from operators.storage.keys import duplicates_in_bucket
 from operators.storage.parquet import Shard, read_shard, write_shard
 from operators.storage.receipts import Receipt, RunFolder
-from operators.storage.parquet import write_rows
-from pipelines.shards import kinds, quarantine
+from pipelines.shards import quarantine
 from pipelines.work import Job
 
 REASON = "duplicate id"

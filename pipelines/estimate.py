@@ -85,7 +85,7 @@ def estimate(plan: PhasePlan, price_per_hour: float, *, probe: bool = True) -> E
 
 
 def take_sample(plan: PhasePlan, *, probe: bool) -> Sample:
-    """Take rows from units spread over the source through the steps (without models: up to them)."""
+    """Take rows from units spread over the source through the steps, or up to the first model."""
     steps = plan.phase.steps
     first = next((n for n, step in enumerate(steps) if step.operator.loads_model), len(steps))
     last = len(steps) if probe else first

@@ -1,16 +1,16 @@
 """Artefacts that an operator learns from a bounded sample: fitted once, pinned to the table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
 import pyarrow as pa
 
 from operators.base import Fitted
-from operators.storage import uri as store
 from operators.quantize.artefact import digest_of
-from operators.text.source import Unit
+from operators.storage import uri as store
 from operators.text.rows import read_unit
+from operators.text.source import Unit
 from pipelines.fingerprint import digest, fingerprints, step_identity
 from pipelines.plan import PhasePlan
 from pipelines.rows import accepted, through
@@ -64,7 +64,7 @@ def _sample(job: Job, units: tuple[Unit, ...], number: int) -> pa.Table:
         for unit in spread:
             for table in _first(job, unit, SAMPLE_ROWS // len(spread)):
                 for step, transform in opened:
-                    table = through(transform, table, job.schemas[step + 1])  # noqa: PLW2901
+                    table = through(transform, table, job.schemas[step + 1])
                 rows.append(accepted(table, job.schemas[number]))
     return pa.concat_tables(rows)
 

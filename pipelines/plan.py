@@ -13,11 +13,11 @@ from operators.errors import ConfigError, ContractError
 from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
 from operators.storage.table import Table
-from operators.text.rows import source_schema
 from operators.text.source import Source, Unit
 from pipelines.fingerprint import fingerprints, recipe, run_key
+from pipelines.listing import Listing, list_source
 from pipelines.spec import Phase, Step
-from pipelines.units import Listing, cut_units, list_source
+from pipelines.units import cut_units
 from pipelines.work import Job
 
 _UNITS = 64
@@ -78,8 +78,10 @@ def plan_phase(
     """
     source = resolved(phase.read, versions or {})
     listing = list_source(source)
-    source = replace(source, unit_bytes=source.unit_bytes or _unit_bytes(listing.size))
-    schemas = bind(source_schema(source, listing.file_schema), phase.steps)
+    unit_bytes = source.unit_bytes or _unit_bytes(listing.size)
+    listing = replace(listing, source=replace(listing.source, unit_bytes=unit_bytes))
+    source = listing.source
+    schemas = bind(listing.schema, phase.steps)
     prints = fingerprints(source, phase.steps)
     table = Table(phase.write.table)
     parent = table.version()

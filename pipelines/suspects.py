@@ -13,7 +13,7 @@ from operators.text.rows import read_unit
 from operators.text.source import Unit
 from pipelines.rows import rejected
 from pipelines.shards import kinds, quarantine
-from pipelines.work import Failure, Job, Outcome, Parcel, Tally
+from pipelines.work import Failure, Job, Outcome
 
 Alone = Callable[[Job, Unit, int, int], list[Outcome] | None]
 """Runs `process_alone` in a process of its own; None when that process died."""

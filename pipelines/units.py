@@ -10,7 +10,7 @@ from operators.storage.uri import File
 from operators.text.places import relative
 from operators.text.read_parquet import Footer
 from operators.text.rows import piece_records
-from operators.text.source import Piece, Source, Unit
+from operators.text.source import UNIT_BYTES, Piece, Source, Unit
 from pipelines.listing import Listing, whole_piece
 
 _INFLATES = 5
@@ -28,23 +28,22 @@ class _Cut:
     stored: int
 
 
-def cut_units(listing: Listing) -> tuple[Unit, ...]:
-    """Cut what was listed, in its order, by the `unit_bytes` of its source.
+def cut_units(source: Source, listing: Listing) -> tuple[Unit, ...]:
+    """Cut what was listed, in its order; `source` is the listing's, at any `unit_bytes`.
 
     A unit's id is a digest of the files' relative paths and versions and of the ranges, so it
     stays when other files come or go unless they join it. With `limit`, the rows of the first
     units are counted (text files are read for that) and the last unit ends at that row.
     """
-    source = listing.source
-    cuts: Iterable[_Cut] = _cuts(listing)
+    bound = source.unit_bytes or UNIT_BYTES
+    cuts: Iterable[_Cut] = _cuts(listing, bound)
     if source.limit:
         cuts = _limited(source, cuts)
-    groups = _joined(cuts, source.unit_bytes)
-    return tuple(_unit(listing, ordinal, group) for ordinal, group in enumerate(groups))
+    groups = enumerate(_joined(cuts, bound))
+    return tuple(_unit(listing, bound, ordinal, group) for ordinal, group in groups)
 
 
-def _cuts(listing: Listing) -> Iterator[_Cut]:
-    bound = listing.source.unit_bytes
+def _cuts(listing: Listing, bound: int) -> Iterator[_Cut]:
     if listing.kind == "parquet":
         for file, footer in zip(listing.files, listing.footers, strict=True):
             yield from _row_ranges(file, footer, bound)
@@ -124,9 +123,8 @@ def _joined(cuts: Iterable[_Cut], bound: int) -> Iterator[list[_Cut]]:
         yield run
 
 
-def _unit(listing: Listing, ordinal: int, cuts: list[_Cut]) -> Unit:
+def _unit(listing: Listing, bound: int, ordinal: int, cuts: list[_Cut]) -> Unit:
     pieces = tuple(cut.piece for cut in cuts)
-    bound = listing.source.unit_bytes
     splits = any(
         piece.compression or (piece.format == "csv" and piece.whole and piece.size > bound)
         for piece in pieces

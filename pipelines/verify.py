@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from operators import columns
 from operators.errors import CorpusmillError, TableError
-from operators.quantize.artefact import content_of
 from operators.quantize.codes import FINEST_FIRST, decoded
+from operators.storage import uri as store
 from operators.storage.content import content_digest
 from operators.storage.parquet import read_shard, shard_metadata
+from operators.storage.stored import stored_table
 from operators.storage.table import Table, TableFile
 from operators.text.rows import read_unit
 from pipelines.fingerprint import fingerprints
@@ -57,7 +58,10 @@ def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
 def _check_file(uri: str, file: TableFile, schema: pa.Schema, lineage: dict[str, Any]) -> None:
     found = read_shard(uri, file.path)
     notes = shard_metadata(file.uri)
-    if content_digest(found, notes) != file.path.removesuffix(".parquet").rpartition("-")[2]:
+    if (
+        content_digest(stored_table(found), notes)
+        != file.path.removesuffix(".parquet").rpartition("-")[2]
+    ):
         raise TableError(uri, f"{file.path} does not hold what its name says; it was changed")
     if len(found) != file.rows:
         raise TableError(uri, f"{file.path} has {len(found)} rows, the log says {file.rows}")
@@ -132,7 +136,9 @@ def _compare(uri: str, again: pa.Table, stored: pa.Table) -> float | None:
 
 def _floats(uri: str, table: pa.Table) -> npt.NDArray[np.float32]:
     field = next(table.schema.field(name) for name in FINEST_FIRST if name in table.schema.names)
-    return decoded(table, field.name, content_of(uri, field))
+    digest = columns.decoder_of(field)[1]
+    place = store.join(uri, "_corpusmill", "artefacts", f"{digest}.safetensors")
+    return decoded(table, field.name, store.read_bytes(place) if digest else b"")
 
 
 def _cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

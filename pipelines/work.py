@@ -9,7 +9,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import pyarrow as pa
 
-from operators import columns
 from operators.base import Transform
 from operators.errors import CorpusmillError
 from operators.storage.receipts import Receipt, RunFolder
@@ -144,7 +143,7 @@ def guarded(
 
 
 def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:
-    """Open the steps and do all the work on a unit: what a suspect gets, in a process of its own."""
+    """Open the steps and do all the work on a unit, as a suspect's own process does."""
     with ExitStack() as stack:
         return list(process(job, unit, open_steps(job, range(len(job.steps)), stack), begin, end))
 
