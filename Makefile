@@ -57,7 +57,7 @@ wheel: $(DEMO)  ## build the wheel in dist/
 
 clean:  ## remove what the other targets made, except .venv
 	rm -rf build dist out .ci/venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find operators pipelines cluster tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEMO): pyproject.toml .ci/install.py
 	$(PYTHON) .ci/install.py --torch $(TORCH) $(VENV) demo
