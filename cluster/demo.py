@@ -59,7 +59,7 @@ def run_demo(out: Path, passages: int) -> None:
 
 def _search(console: Console, table: Table, model: Model) -> None:
     rows = pa.concat_tables(table.read())
-    scores, found = topk(_embedded(model), vectors_of(rows), 3)
+    scores, found = topk(_embedded(model), [vectors_of(rows)], 3)
     for question, best, places in zip(QUESTIONS, scores, found, strict=True):
         console.print(f"\n[bold]{question}[/bold]")
         for score, place in zip(best, places, strict=True):

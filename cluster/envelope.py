@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,13 +12,7 @@ from operators.text.source import Piece, Unit
 from pipelines.shards import Tally
 from pipelines.work import Failure, Outcome, Parcel
 
-ITEMS = pa.schema(
-    [
-        pa.field("kind", pa.string()),
-        pa.field("facts", pa.large_binary()),
-        pa.field("table", pa.large_binary()),
-    ]
-)
+ITEMS = pa.schema({"kind": pa.string(), "facts": pa.large_binary(), "table": pa.large_binary()})
 
 
 def packed_units(units: Sequence[Unit]) -> list[pa.Table]:
@@ -63,13 +58,14 @@ def _item(kind: str, facts: bytes, data: pa.LargeBinaryScalar) -> Parcel | Outco
 
 
 def _row(kind: str, facts: bytes, data: pa.Buffer | None = None) -> pa.Table:
-    if data is None:
-        column = pa.array([None], pa.large_binary())
-    else:
-        offsets = pa.py_buffer(_int64s(0, data.size))
-        column = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
-    arrays = [pa.array([kind]), pa.array([facts], pa.large_binary()), column]
-    return pa.table(arrays, schema=ITEMS)
+    held = pa.array([None], pa.large_binary()) if data is None else _one_binary(data)
+    return pa.table([pa.array([kind]), pa.array([facts], pa.large_binary()), held], schema=ITEMS)
+
+
+def _one_binary(data: pa.Buffer) -> pa.Array[Any]:
+    """A column of one value, without a copy of it."""
+    offsets = pa.py_buffer(_int64s(0, data.size))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
 
 
 def _int64s(*values: int) -> bytes:

@@ -7,7 +7,7 @@ a unit nor join two, and a table without rows is still a row.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import ray
@@ -58,7 +58,8 @@ class RayRunner:
 
     def check(self, steps: Sequence[Step]) -> None:
         """Refuse pools that do not fit beside one CPU for reading and writing."""
-        check_fit(steps, ray.cluster_resources())
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        check_fit(steps, resources)
 
     def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
         """Stream the units; outcomes come in the order they finish."""
@@ -68,6 +69,7 @@ class RayRunner:
         for batch in _stream(job, units).iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         ):
+            assert isinstance(batch, pa.Table)
             for item in unpacked(batch):
                 if isinstance(item, Failure) and item.fatal:
                     raise Fatal(item.reason, item.exit_code)
@@ -77,7 +79,7 @@ class RayRunner:
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
         """Run a task that is not retried when its worker dies."""
         gpus = max((step.resources.gpus for step in job.steps), default=0)
-        task = ray.remote(process_alone).options(max_retries=0, num_cpus=1, num_gpus=gpus)
+        task: Any = ray.remote(process_alone).options(max_retries=0, num_cpus=1, num_gpus=gpus)
         try:
             outcomes: list[Outcome] = ray.get(task.remote(job, unit, begin, end))
         except ray.exceptions.WorkerCrashedError:
@@ -86,7 +88,7 @@ class RayRunner:
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """One task an item."""
-        task = ray.remote(_applied)
+        task: Any = ray.remote(_applied)
         shared = ray.put(work)
         found: list[R] = ray.get([task.remote(shared, item) for item in items])
         return found
@@ -113,11 +115,11 @@ class Fatal(CorpusmillError):
 
 def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
     """Read and prepare in tasks, one actor pool a model, the rest and the write in tasks."""
-    data = ray.data.from_arrow(packed_units(units))
+    data: Dataset = ray.data.from_arrow([*packed_units(units)])
     models = [n for n, step in enumerate(job.steps) if step.operator.loads_model]
     stops = [*models, len(job.steps)]
     data = data.map_batches(
-        Reading(job, tuple(range(stops[0]))),
+        Reading(job, tuple(range(stops[0]))).rows,
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=_READ_CPUS,
@@ -135,7 +137,7 @@ def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
             memory=on.memory or None,
         )
     return data.map_batches(
-        Writing(job), batch_size=None, batch_format="pyarrow", num_cpus=_READ_CPUS
+        Writing(job).rows, batch_size=None, batch_format="pyarrow", num_cpus=_READ_CPUS
     )
 
 
@@ -146,7 +148,7 @@ class Reading:
     job: Job
     numbers: tuple[int, ...]
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+    def rows(self, batch: Any) -> Iterator[Any]:
         """Units in, parcels and outcomes out, each a row of its own."""
         with ExitStack() as stack:
             opened = open_steps(self.job, self.numbers, stack)
@@ -175,7 +177,7 @@ class Modelling:
         except CorpusmillError as error:
             self.fault = Failure("", str(error), error.exit_code, fatal=True)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def __call__(self, batch: Any) -> Any:
         """Parcels advance; outcomes pass."""
         return pa.concat_tables([packed(self._moved(item)) for item in unpacked(batch)])
 
@@ -184,8 +186,9 @@ class Modelling:
             return item
         if self.fault:
             return self.fault
-        failure = begun_too_often(self.job, item.unit, self.stage)
-        return failure or guarded(advance, self.job, item, self.opened)
+        if failure := begun_too_often(self.job, item.unit, self.stage):
+            return failure
+        return guarded(advance, self.job, item, self.opened)
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class Writing:
 
     job: Job
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def rows(self, batch: Any) -> Any:
         """Parcels become receipts; outcomes pass."""
         items = (
             guarded(finish, self.job, item) if isinstance(item, Parcel) else item

@@ -15,7 +15,10 @@ R = TypeVar("R")
 class Runner(Protocol):
     """Does the work of a plan's units somewhere, and says of each what came of it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How a user calls it."""
+        ...
 
     def check(self, steps: Sequence[Step]) -> None:
         """PreflightError, with the sum that does not fit, when these steps cannot all run."""

@@ -34,10 +34,9 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _use_token()
             os.environ.setdefault("RAY_worker_niceness", "0")
@@ -46,8 +45,9 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
                 num_cpus=max(_LEAST_CPUS, cores()),
                 include_dashboard=False,
                 object_store_memory=chosen.object_store_bytes,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
                 _node_ip_address="127.0.0.1",
-                **quiet,
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = address or "this machine"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,7 @@ from pipelines.shards import quarantine
 from pipelines.work import Job
 
 REASON = "duplicate id"
+Rows = npt.NDArray[np.int64]
 ParallelMap = Callable[[Callable[[int], pa.Table], Sequence[int]], Iterable[pa.Table]]
 
 
@@ -49,12 +51,12 @@ def _losers(folder: RunFolder, names: list[str], bucket: int) -> pa.Table:
     return duplicates_in_bucket(folder, names, bucket)
 
 
-def _grouped(losers: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
-    for name in pc.unique(losers["unit"]).to_pylist():
-        yield name, losers.filter(pc.equal(losers["unit"], name))["row"].to_numpy()
+def _grouped(losers: pa.Table) -> Iterator[tuple[str, Rows]]:
+    for name in pc.unique(losers["unit"]):
+        yield str(name), losers.filter(pc.equal(losers["unit"], name))["row"].to_numpy()
 
 
-def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, np.ndarray]) -> Receipt:
+def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, Rows]) -> Receipt:
     folder, shards, bad = job.folder, list(receipt.shards), []
     for shard, rows in losers.items():
         table = read_shard(folder.table_uri, shard.path)

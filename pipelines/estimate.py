@@ -99,7 +99,7 @@ def take_sample(plan: PhasePlan, *, probe: bool) -> Sample:
             table, took = _timed(transform, table, plan.schemas[number + 1])
             seconds[steps[number].operator.name] = took
             if columns.N_TOKENS.name in table.column_names:
-                tokens = accepted(table, pa.schema([columns.N_TOKENS, columns.TRUNCATED]))
+                tokens = accepted(table, pa.schema((columns.N_TOKENS, columns.TRUNCATED)))
     good = accepted(table, plan.schemas[last])
     read = sum(len(part) for part in tables)
     share = sum(unit.size * _sampled_share(unit) for unit in _spread(plan.units))

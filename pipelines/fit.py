@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -86,4 +87,5 @@ def _artefact(phase: Phase, name: str) -> str:
 
 
 def _with(step: Step, phase: Phase, name: str) -> Step:
-    return replace(step, operator=replace(step.operator, artefact=_artefact(phase, name)))
+    operator: Any = step.operator
+    return replace(step, operator=replace(operator, artefact=_artefact(phase, name)))

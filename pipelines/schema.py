@@ -60,7 +60,8 @@ def _step(name: str) -> dict[str, Any]:
 def _of(kind: Any) -> dict[str, Any]:
     """A dataclass's schema with its definitions put in place."""
     schema = TypeAdapter(kind).json_schema()
-    return _inlined(schema, schema.pop("$defs", {}))
+    whole: dict[str, Any] = _inlined(schema, schema.pop("$defs", {}))
+    return whole
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from operators import columns
 from operators.arrays import to_matrix
 from operators.storage import uri as store
 from operators.storage.keys import write_keys
-from operators.storage.parquet import write_rows, write_shard
+from operators.storage.parquet import Shard, write_rows, write_shard
 from operators.storage.receipts import Receipt, RunFolder
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write_receipt(
     """Write what a parcel came to and return the receipt that counts (the first attempt's)."""
     clock = time.perf_counter()
     name, tally = parcel.unit, parcel.tally
-    shards = ()
+    shards: tuple[Shard, ...] = ()
     if len(good):
         lineage = {"corpusmill.fingerprint": fingerprint, "corpusmill.unit": name}
         shards = (write_shard(folder.table_uri, folder.run, name, good, lineage),)
@@ -107,6 +107,6 @@ def quarantine(folder: RunFolder, name: str, bad: pa.Table) -> str:
 
 def kinds(bad: pa.Table) -> Counter[str]:
     """Bad rows by the kind of their reason: the part before the first colon."""
-    reasons = pc.list_element(pc.split_pattern(bad[columns.ERROR.name], ":", max_splits=1), 0)
-    counts = pc.value_counts(reasons).to_pylist()
-    return Counter({entry["values"]: entry["counts"] for entry in counts})
+    counts = pc.value_counts(pc.replace_substring_regex(bad[columns.ERROR.name], "(?s):.*", ""))
+    kind, rows = counts.flatten()
+    return Counter({str(k): int(n.as_py()) for k, n in zip(kind, rows, strict=True)})
