@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import pyarrow as pa
 
@@ -12,7 +11,13 @@ from operators.text.source import Piece, Unit
 from pipelines.shards import Tally
 from pipelines.work import Failure, Outcome, Parcel
 
-ITEMS = pa.schema({"kind": pa.string(), "facts": pa.large_binary(), "table": pa.large_binary()})
+ITEMS = pa.schema(
+    (
+        pa.field("kind", pa.string()),
+        pa.field("facts", pa.large_binary()),
+        pa.field("table", pa.large_binary()),
+    )
+)
 
 
 def packed_units(units: Sequence[Unit]) -> list[pa.Table]:
@@ -62,7 +67,7 @@ def _row(kind: str, facts: bytes, data: pa.Buffer | None = None) -> pa.Table:
     return pa.table([pa.array([kind]), pa.array([facts], pa.large_binary()), held], schema=ITEMS)
 
 
-def _one_binary(data: pa.Buffer) -> pa.Array[Any]:
+def _one_binary(data: pa.Buffer) -> pa.Array:
     """A column of one value, without a copy of it."""
     offsets = pa.py_buffer(_int64s(0, data.size))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
