@@ -9,6 +9,12 @@ CONTENT_HASH = pa.field("content_hash", pa.binary())
 PARENT_ID = pa.field("parent_id", pa.string())
 PARENT_HASH = pa.field("parent_hash", pa.binary())
 
+POSITION = pa.field("position", pa.int32())
+"""Which passage of its parent, counted from 0."""
+CHAR_START = pa.field("char_start", pa.int32())
+CHAR_STOP = pa.field("char_stop", pa.int32())
+"""Characters [start, stop) of the parent's text that the passage is."""
+
 SOURCE_FILE = pa.field("source_file", pa.string())
 SOURCE_ROW = pa.field("source_row", pa.int64())
 """Where the row came from: row number in a Parquet file, line number or byte offset in text."""

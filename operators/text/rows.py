@@ -14,7 +14,7 @@ from operators.text.hashes import content_hashes, shares
 from operators.text.mapping import kept_field, plain, row_schema
 from operators.text.places import relative, root_of
 from operators.text.raw import Raw, Record, gather
-from operators.text.source import Piece, Source, Unit
+from operators.text.source import UNIT_BYTES, Piece, Source, Unit
 
 pc: Any = pyarrow.compute  # the stubs know neither Python scalars as operands nor every function
 
@@ -29,7 +29,7 @@ def read_unit(source: Source, unit: Unit) -> Iterator[tuple[int, pa.Table]]:
     if unit.pieces[0].format == "parquet":
         yield 0, pa.concat_tables([_read_parquet(source, piece) for piece in unit.pieces])
         return
-    bound = source.unit_bytes if unit.splits else None
+    bound = (source.unit_bytes or UNIT_BYTES) if unit.splits else None
     kept = [pa.field(name, pa.string()) for name in source.keep]
     for part, (files, records) in enumerate(_parts(source, unit, bound)):
         yield part, _mapped(source, kept, gather(source, files, records))

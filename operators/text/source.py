@@ -10,6 +10,8 @@ from operators.base import STRICT
 
 Format = Literal["auto", "parquet", "jsonl", "csv", "beir", "delta"]
 
+UNIT_BYTES = 16 << 20
+"""Bytes of a unit where neither the source nor the plan says."""
 _COMPRESSION: dict[str, Literal["gzip", "zstd"]] = {"gz": "gzip", "zst": "zstd", "zstd": "zstd"}
 
 
@@ -50,10 +52,11 @@ class Source:
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of rows kept, chosen by a hash of (seed, id), so that cutting changes nothing."""
     seed: int = 0
-    unit_bytes: Annotated[int, Field(gt=0)] = 16 << 20
-    """Source bytes a unit holds at most; a unit is one retry and one shard. Not identity.
+    unit_bytes: Annotated[int, Field(ge=0)] = 0
+    """Source bytes a unit holds at most; 0 chooses by the source's size. Not identity.
 
-    Parquet is measured as the columns read are stored before compression, text as plain bytes.
+    A unit is one retry and one shard. Parquet is measured by what the columns read hold before
+    compression, text by its plain bytes.
     """
 
 

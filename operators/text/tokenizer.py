@@ -124,7 +124,7 @@ def encode(
     ids: list[npt.NDArray[np.int32]] = []
     lengths = np.zeros(len(texts), np.int32)
     truncated = np.zeros(len(texts), np.bool_)
-    for start, stop in _calls(texts):
+    for start, stop in calls(texts, _CHARACTERS_A_CALL):
         found = _encode_call(tokenizer, texts[start:stop])
         lengths[start:stop] = [len(row) for row in found]
         truncated[start:stop] = [bool(row.overflowing) for row in found]
@@ -151,10 +151,11 @@ def _tokenize(tokenizer: Tokenizer, table: pa.Table) -> pa.Table:
     return reject(out, lengths <= tokenizer.floor, _NOTHING)
 
 
-def _calls(texts: list[str]) -> Iterator[tuple[int, int]]:
+def calls(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
+    """Runs [start, stop) of texts of at most that many characters, a longer text alone."""
     start = size = 0
     for place, text in enumerate(texts):
-        if size and size + len(text) > _CHARACTERS_A_CALL:
+        if size and size + len(text) > characters:
             yield start, place
             start, size = place, 0
         size += len(text)
