@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.arrays import Column
+
 Ranking = npt.NDArray[np.int64]
 PerQuery = npt.NDArray[np.float64]
 
@@ -25,7 +27,7 @@ class Judgments:
     grades: npt.NDArray[np.float64]
 
 
-def judgments(qrels: pa.Table, query_ids: pa.Array, document_ids: pa.Array) -> Judgments:
+def judgments(qrels: pa.Table, query_ids: Column, document_ids: Column) -> Judgments:
     """Place `query_id, doc_id, relevance` rows by position; of other queries they are left out.
 
     A judged document that is not in the corpus stays, so that missing it counts.

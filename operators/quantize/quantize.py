@@ -7,14 +7,13 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.arrays import to_matrix
 from operators.base import STRICT, Resources, Transform
-from operators.contract import extend, require, without
+from operators.contract import extend, reject, require, without
 from operators.errors import ContractError, TableError
 from operators.quantize import artefact as learned
 from operators.quantize.protocol import Artefact, Scheme
@@ -86,7 +85,7 @@ class Quantize:
         coded = scheme.apply(matrix, artefact)
         bound = self.bind(table.schema)
         given = [coded[name] if name in coded else table[name] for name in bound.names]
-        return _with_errors(pa.table(given, schema=bound), finite)
+        return reject(pa.table(given, schema=bound), ~finite, NOT_FINITE)
 
     def _scheme(self) -> Scheme:
         return scheme_class(self.scheme)(**self._options())
@@ -101,15 +100,3 @@ def _dim(schema: pa.Schema) -> int:
     except KeyError as error:
         needed, found = "a vector whose metadata says its dimensions", "no 'corpusmill.dim' there"
         raise ContractError("quantize", "embedding", needed, found) from error
-
-
-def _with_errors(table: pa.Table, finite: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pa.Table:
-    """Reject the rows that are not finite; an earlier reason stays."""
-    if finite.all():
-        return table
-    reasons = pc.if_else(pa.array(finite), pa.scalar(None, pa.string()), NOT_FINITE)
-    place = table.schema.get_field_index("error")
-    if place < 0:
-        return table.append_column(columns.ERROR, reasons)
-    earlier = table["error"]
-    return table.set_column(place, columns.ERROR, pc.if_else(earlier.is_valid(), earlier, reasons))
