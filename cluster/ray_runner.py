@@ -41,6 +41,13 @@ _READ_CPUS = 0.5
 """Unlike a whole CPU, so that Ray does not fuse reading into the model's actor."""
 
 
+_DEATHS = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.NodeDiedError,
+)
+
+
 @dataclass(frozen=True)
 class RayRunner:
     """Runs units on a Ray cluster: one streaming execution a phase."""
@@ -82,7 +89,7 @@ class RayRunner:
         task: Any = ray.remote(process_alone).options(max_retries=0, num_cpus=1, num_gpus=gpus)
         try:
             outcomes: list[Outcome] = ray.get(task.remote(job, unit, begin, end))
-        except ray.exceptions.WorkerCrashedError:
+        except _DEATHS:
             return None
         return outcomes
 
@@ -128,7 +135,7 @@ def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
         on = job.steps[model].resources
         data = data.map_batches(
             Modelling,
-            fn_constructor_args=(job, tuple(range(model, stop)), settings.threads(on)),
+            fn_constructor_args=(job, tuple(range(model, stop))),
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=on.workers),
@@ -168,10 +175,10 @@ class Reading:
 class Modelling:
     """An actor that opens a model once and takes parcels through it and the steps behind it."""
 
-    def __init__(self, job: Job, numbers: tuple[int, ...], threads: int) -> None:
+    def __init__(self, job: Job, numbers: tuple[int, ...]) -> None:
         self.job, self.stage = job, f"step{numbers[0]}"
         self.stack, self.fault, self.opened = ExitStack(), None, []
-        settings.use_threads(threads)
+        settings.use_threads(settings.threads(job.steps[numbers[0]].resources))
         try:
             self.opened = open_steps(job, numbers, self.stack)
         except CorpusmillError as error:

@@ -81,8 +81,9 @@ def cores() -> int:
 
 
 def threads(on: Resources) -> int:
-    """Compute threads of one worker: as asked, else the node's cores shared by its workers."""
-    return on.threads or max(1, cores() // on.workers)
+    """Compute threads of a worker on this node: as asked, else the cores its CPUs leave each."""
+    side_by_side = min(on.workers, max(1, int(cores() / on.cpus)))
+    return on.threads or max(1, cores() // side_by_side)
 
 
 def use_threads(count: int) -> None:

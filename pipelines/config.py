@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def parse(text: str, source: str = "config", overrides: Sequence[str] = ()) -> P
 def _pipeline(raw: dict[str, Any], mistakes: Mistakes) -> Pipeline:
     mistakes.keys("", raw, _TOP)
     models = {
-        name: mistakes.build(f"model {name}", Model, values)
+        name: _located(mistakes.build(f"model {name}", Model, values))
         for name, values in _mapping(raw.get("models") or {}, "models", mistakes).items()
     }
     phases: list[Phase] = []
@@ -69,6 +70,13 @@ def _pipeline(raw: dict[str, Any], mistakes: Mistakes) -> Pipeline:
             phases.append(phase)
     budget = mistakes.build("budget", Budget, raw.get("budget") or {})
     return Pipeline(tuple(phases), budget or Budget())
+
+
+def _located(model: Model | None) -> Model | None:
+    """A local folder made absolute, so that workers in other folders find it."""
+    if model is None or not Path(model.path).is_dir():
+        return model
+    return replace(model, path=absolute(model.path))
 
 
 def _phase(

