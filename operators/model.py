@@ -72,6 +72,7 @@ def resolve(model: Model) -> Folder:
     """Find the model and read its folder; ModelError says in one sentence why it cannot be used."""
     root, revision = hub.locate(model.path, model.revision)
     parts = modules.read_modules(root, model.path)
+    weights = _weights(parts.transformer, model.path)
     config = modules.read_json(parts.transformer / "config.json", model.path)
     words = modules.read_json(_beside(parts.transformer, root, "tokenizer_config.json"), model.path)
     sentence = _sentence_config(parts.transformer, model.path)
@@ -82,7 +83,7 @@ def resolve(model: Model) -> Folder:
     prompts = {name: text or "" for name, text in (stated.get("prompts") or {}).items()}
     return Folder(
         path=parts.transformer,
-        weights=_weights(parts.transformer, model.path),
+        weights=weights,
         tokenizer=_tokenizer(parts.transformer, root, model.path),
         revision=revision,
         model_type=str(config.get("model_type", "")),
