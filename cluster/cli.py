@@ -3,6 +3,7 @@
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -19,6 +20,8 @@ app = typer.Typer(
     help="A corpus goes in; retrieval-ready vectors and retriever training data come out.",
 )
 app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")
+
+_STOPPED = {130: "interrupted", 143: "terminated"}
 
 Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `corpusmill schema`.")]
 Set = Annotated[
@@ -89,20 +92,28 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; an error is one clear sentence and its exit status (DESIGN §5)."""
+    """Run the command line and end the process with its exit status."""
     signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(status(sys.argv[1:]))
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Run one command; an error is one clear sentence on stderr and its status (DESIGN §5)."""
     try:
-        app()
+        app(list(arguments), prog_name="corpusmill")
     except CorpusmillError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; run again to go on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        return error.exit_code
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code in _STOPPED:
+            print(f"{_STOPPED[code]}; run again to go on where it stopped", file=sys.stderr)
+        return code
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, with its trace
         traceback.print_exc()
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
