@@ -2,9 +2,12 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from dataclasses import fields as fields_of
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
+
+from pipelines.raw import without_secret
 
 T = TypeVar("T")
 
@@ -18,7 +21,8 @@ class Mistakes:
 
     def add(self, where: str, problem: str) -> None:
         """Remember one mistake at a place such as `phase vectors, step 2, quantize`."""
-        self.sentences.append(": ".join(part for part in (self.source, where, problem) if part))
+        sentence = ": ".join(part for part in (self.source, where, problem) if part)
+        self.sentences.append(without_secret(sentence))
 
     def keys(self, where: str, found: Iterable[str], known: Iterable[str]) -> None:
         """Remember every key that is not known here."""
@@ -35,7 +39,7 @@ class Mistakes:
         try:
             return TypeAdapter(kind).validate_python(values)
         except ValidationError as error:
-            fields = list(getattr(kind, "__dataclass_fields__", ()))
+            fields = [field.name for field in fields_of(cast(Any, kind))]
             for item in error.errors():
                 self.add(where, _sentence(item, fields))
             return None
@@ -45,7 +49,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """A hint such as `; did you mean 'scheme'?`, or the choices when none is near."""
     known = list(choices)
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(sorted(map(str, known)))}" if known else "; there is none"
 
 
 def short(value: object) -> str:
@@ -60,6 +66,9 @@ def _sentence(item: Any, fields: list[str]) -> str:
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         key = str(item["loc"][-1])
         return f"no field {key!r}{did_you_mean(key, fields)}"
+    if kind == "missing" and isinstance(item["loc"][-1], int):
+        path = ".".join(str(part) for part in item["loc"][:-1])
+        return f"field {path!r}: too few values, found {short(item['input'])}"
     if kind in {"missing", "missing_argument"}:
         return f"needs field {path!r}"
     message = item["msg"].removeprefix("Value error, ")

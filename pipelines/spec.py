@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass as plain
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators.base import STRICT, Operator, Resources
@@ -65,6 +65,12 @@ class Budget:
     """Price of one worker of the slowest step for an hour."""
     max_cost: Annotated[float, Field(ge=0)] = 0.0
     """A dearer plan asks before it runs; 0 never asks."""
+
+    @model_validator(mode="after")
+    def _limit_has_a_price(self) -> Self:
+        if self.max_cost and not self.price_per_hour:
+            raise ValueError("max_cost needs price_per_hour, or nothing has a cost")
+        return self
 
 
 @plain(frozen=True)
