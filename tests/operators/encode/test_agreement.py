@@ -1,0 +1,92 @@
+"""Real models give the vectors that sentence-transformers and transformers give."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from operators.arrays import to_matrix
+from operators.base import Resources
+from operators.encode.encode import Encode
+from operators.model import Model, resolve
+from operators.text.tokenizer import Tokenize
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = 1000
+
+
+@pytest.fixture(scope="session")
+def scifact() -> list[str]:
+    """The first documents of SciFact, title and text."""
+    data = Path(os.environ.get("CORPUSMILL_DATA") or ROOT.parent / "shared" / "data")
+    corpus = data / "scifact" / "corpus.jsonl"
+    if not corpus.is_file():
+        pytest.skip("no SciFact: CORPUSMILL_DATA names no folder that has it")
+    with corpus.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, _ in zip(lines, range(DOCUMENTS), strict=False)]
+    return [f"{row['title']} {row['text']}" for row in rows]
+
+
+def ours(model: Model, texts: list[str], **fields: object) -> np.ndarray:
+    step = Encode(model, **fields)
+    table = pa.table({"id": [str(place) for place in range(len(texts))], "text": texts})
+    with Tokenize(model).open() as tokenize, step.open(Resources(device="cpu")) as encode:
+        out = encode(tokenize(table))
+    assert "error" not in out.column_names
+    return to_matrix(out["embedding"], resolve(model).dim)
+
+
+def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    return np.sum(found.astype(np.float64) * wanted, axis=1) / lengths
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("name", ["minilm", "mpnet"])
+def test_vectors_of_scifact_equal_sentence_transformers(name, scifact, request):
+    from sentence_transformers import SentenceTransformer
+
+    folder = request.getfixturevalue(name)
+    found = ours(Model(str(folder)), scifact)
+    wanted = SentenceTransformer(str(folder), device="cpu").encode(scifact)
+    assert len(found) == DOCUMENTS
+    assert cosines(found, wanted).min() >= 0.99999
+
+
+@pytest.mark.slow
+def test_bf16_vectors_of_scifact_stay_near_float32(minilm, scifact):
+    texts = scifact[:200]
+    exact = ours(Model(str(minilm)), texts)
+    assert cosines(ours(Model(str(minilm)), texts, precision="bf16"), exact).min() >= 0.9998
+
+
+def plain_loop(folder: Path, texts: list[str], pooling: str) -> np.ndarray:
+    """One text at a time through transformers, pooled in float32."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    network = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = []
+    for text in texts:
+        words = tokenizer(text, truncation=True, max_length=128, return_tensors="pt")
+        with torch.inference_mode():
+            states = network(**words)[0][0]
+        weights = torch.arange(1.0, len(states) + 1)
+        wmean = (states * weights[:, None]).sum(0) / weights.sum()
+        rows.append((states[-1] if pooling == "last" else wmean).numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["last", "wmean"])
+def test_a_decoder_equals_a_plain_loop(gemma, scifact, pooling):
+    texts = [*scifact[:15], *(text[:60] for text in scifact[15:30])]
+    model = Model(str(gemma), max_length=128)
+    assert resolve(model).is_decoder
+    found = ours(model, texts, pooling=pooling)
+    assert cosines(found, plain_loop(gemma, texts, pooling)).min() >= 0.99999
