@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "store")
     fresh: Place = request.getfixturevalue("s3")
     return fresh()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of random weights that knows letters, as a sentence-transformers folder."""
+    from tests.tiny_models import build_bert
+
+    return build_bert(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def ray_started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One local Ray for all tests, begun after the S3 server so that its workers know of it."""
+    from cluster.settings import RaySettings, connected
+
+    with suppress(pytest.skip.Exception):
+        request.getfixturevalue("s3")
+    with connected("", RaySettings(object_store_bytes=256 << 20)):
+        yield
 
 
 @contextmanager
