@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pydantic.dataclasses import dataclass
 Transform = Callable[[pa.Table], pa.Table]
 """Maps a unit's good rows to the bound output schema; it may add `error` to reject rows."""
 
-STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -69,4 +70,4 @@ class Fitted(Protocol):
 
 def identity_fields(operator: Any) -> dict[str, Any]:
     """The fields of an operator that change its output, by name."""
-    return {name: getattr(operator, name) for name in operator.__dataclass_fields__}
+    return {field.name: getattr(operator, field.name) for field in fields(operator)}

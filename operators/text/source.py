@@ -21,7 +21,9 @@ def _as_tuple(value: object) -> object:
     )
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...])
+]
 
 
 @dataclass(frozen=True, config=STRICT)
