@@ -12,7 +12,7 @@ import pyarrow as pa
 from operators.errors import ContractError, SourceError
 from operators.storage import uri as store
 from operators.text import read_csv
-from operators.text.lines import longest_line, piece_lines
+from operators.text.lines import Line, longest_line, piece_lines
 from operators.text.mapping import source_schema
 from operators.text.places import relative, root_of
 from operators.text.raw import BadRowError
@@ -129,20 +129,33 @@ def _csv_schema(source: Source, pieces: Sequence[Piece]) -> pa.Schema:
 
 
 def _json_schema(source: Source, pieces: Sequence[Piece]) -> pa.Schema:
-    """The keys of the first file that has an object in its first lines."""
-    problem = "it holds no rows"
+    """The keys of the first file that has an object in its first lines.
+
+    A damaged file does not hide the others: its unit will fail by name.
+    """
+    failure = SourceError(source.uri, "it holds no rows")
     for piece in pieces:
         keys: dict[str, None] = {}
-        for line in islice(piece_lines(piece, longest_line(source)), _HEAD):
-            if line.data is not None and not line.data.strip():
-                continue
-            try:
-                keys.update(dict.fromkeys(parse_line(line)))
-            except BadRowError as error:
-                problem = f"none of its first {_HEAD} lines is a JSON object ({error})"
+        try:
+            for line in islice(piece_lines(piece, longest_line(source)), _HEAD):
+                problem = _take_keys(line, keys)
+                failure = SourceError(piece.uri, problem) if problem else failure
+        except SourceError as error:
+            failure = error
         if keys:
             return _strings(list(keys))
-    raise SourceError(source.uri, problem)
+    raise failure
+
+
+def _take_keys(line: Line, keys: dict[str, None]) -> str:
+    """Add the keys of a line's object; what is wrong when there is none."""
+    if line.data is not None and not line.data.strip():
+        return ""
+    try:
+        keys.update(dict.fromkeys(parse_line(line)))
+    except BadRowError as error:
+        return f"none of its first {_HEAD} lines is a JSON object ({error})"
+    return ""
 
 
 def _strings(names: Sequence[str]) -> pa.Schema:

@@ -12,6 +12,8 @@ from operators.storage import uri as store
 from operators.text.source import Piece, Source
 
 _CHUNK = 1 << 20
+_INFLATED_CHUNK = 64 << 10
+"""What lies between the last whole chunk and the damage of a compressed file is lost."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -42,7 +44,7 @@ def piece_lines(piece: Piece, longest: int) -> Iterator[Line]:
             inflated = pa.CompressedInputStream(
                 pa.PythonFile(cast(IOBase, stream), "r"), piece.compression
             )
-            yield from split_lines(inflated, 0, longest)
+            yield from split_lines(inflated, 0, longest, _INFLATED_CHUNK)
             return
         begin = max(piece.start - 1, 0)
         stream.seek(begin)
@@ -55,10 +57,12 @@ def piece_lines(piece: Piece, longest: int) -> Iterator[Line]:
             yield line
 
 
-def split_lines(stream: Stream, position: int, longest: int) -> Iterator[Line]:
+def split_lines(
+    stream: Stream, position: int, longest: int, chunk_bytes: int = _CHUNK
+) -> Iterator[Line]:
     """Cut a stream at each newline; memory holds one chunk and one line of at most `longest`."""
     pending, dropped = b"", 0
-    while chunk := stream.read(_CHUNK):
+    while chunk := stream.read(chunk_bytes):
         *complete, pending = (pending + chunk).split(b"\n")
         for data in complete:
             size = dropped + len(data)

@@ -47,16 +47,18 @@ def positions(source: Source, uri: str, names: Sequence[str]) -> tuple[int, ...]
 
 def _rows(source: Source, piece: Piece) -> Iterator[Row]:
     longest = longest_line(source)
-    csv.field_size_limit(max(csv.field_size_limit(), longest))  # 128 KiB by default, process-wide
+    csv.field_size_limit(longest)  # 128 KiB by default; of the process, so set before each use
     lines = piece_lines(piece, longest)
     delimiter = "\t" if ".tsv" in piece.uri.lower()[-9:] else ","
     if source.newlines_in_values:
         return _records_over_lines(lines, delimiter)
     return (
-        (line.offset, line.size, _fields(line, delimiter))
-        for line in lines
-        if line.data is None or line.data.strip()
+        (line.offset, line.size, _fields(line, delimiter)) for line in lines if not _is_blank(line)
     )
+
+
+def _is_blank(line: Line) -> bool:
+    return line.data is not None and not line.data.strip(b" \r")
 
 
 def _fields(line: Line, delimiter: str) -> list[str] | BadRowError:
@@ -91,7 +93,7 @@ def _records_over_lines(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
         size = sum(line.size + 1 for line in taken) - 1
         if any(line.data is None for line in taken):
             fields = BadRowError(f"line is too long: {size} bytes")
-        if len(taken) > 1 or taken[0].data is None or taken[0].data.strip():
+        if len(taken) > 1 or not _is_blank(taken[0]):
             yield taken[0].offset, size, fields
 
 
