@@ -19,7 +19,7 @@ from deltalake.transaction import (
 )
 
 from operators.errors import ConflictError, SourceError, TableError
-from operators.storage import log
+from operators.storage import bulk, log
 from operators.storage import uri as store
 from operators.storage.parquet import Shard
 from operators.storage.stored import stored
@@ -41,7 +41,7 @@ class Change:
 def check_staged(uri: str, shards: tuple[Shard, ...]) -> None:
     """TableError naming the first staged file that is missing or unlike its receipt in size."""
     try:
-        sizes = store.sizes_of([store.join(uri, shard.path) for shard in shards])
+        sizes = bulk.sizes_of([store.join(uri, shard.path) for shard in shards])
     except SourceError as error:
         raise TableError(error.uri, error.problem) from error
     for shard, size in zip(shards, sizes, strict=True):
@@ -67,7 +67,7 @@ def submit(
             adds,
             mode="error",
             configuration=configuration,
-            storage_options=log.options(uri),
+            storage_options=bulk.options(uri),
             commit_properties=properties,
         )
         return

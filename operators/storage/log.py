@@ -1,7 +1,6 @@
 """The Delta log as we read it: handles, single entries, and the lineage they carry."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from operators.errors import SourceError, TableError
 from operators.storage import uri as store
-from operators.storage.refusals import without_secrets
+from operators.storage.bulk import options
+from operators.storage.refusals import told
 
 APP = "corpusmill"
 """Our key in a log entry's commitInfo, and the application id of its transaction."""
@@ -32,7 +32,7 @@ class Entry:
 
 
 def handle(uri: str, version: int | None = None) -> DeltaTable:
-    """deltalake's handle on a version; TableError when the table or the version is not there."""
+    """Deltalake's handle on a version; TableError when the table or the version is not there."""
     with explained(uri):
         try:
             return DeltaTable(uri, version=version, storage_options=options(uri))
@@ -53,15 +53,6 @@ def newest_version(uri: str) -> int:
             return DeltaTable(uri, storage_options=options(uri)).version()
         except TableNotFoundError:
             return -1
-
-
-def options(uri: str) -> dict[str, str]:
-    """Storage options for deltalake, which finds the credentials in the environment itself."""
-    if store.is_local(uri):
-        return {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    found = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
-    return found | ({"AWS_ALLOW_HTTP": "true"} if endpoint.startswith("http://") else {})
 
 
 def read_entry(uri: str, version: int) -> Entry | None:
@@ -115,5 +106,4 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
-        lines = without_secrets(str(error)).splitlines()
-        raise TableError(uri, " ".join(lines) or type(error).__name__) from error
+        raise TableError(uri, told(error) or type(error).__name__) from error

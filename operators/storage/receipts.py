@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from operators.errors import SourceError, TableError
+from operators.storage import bulk
 from operators.storage import uri as store
 from operators.storage.parquet import Shard
 
@@ -105,7 +106,7 @@ class RunFolder:
             found |= dict.fromkeys(store.list_names(self.path("amended")), "amended")
             uris = [self.path(found[name], name) for name in sorted(found)]
             parsed = [
-                _parse(uri, data) for uri, data in zip(uris, store.read_many(uris), strict=True)
+                _parse(uri, data) for uri, data in zip(uris, bulk.read_many(uris), strict=True)
             ]
         return {receipt.unit: receipt for receipt in parsed}
 

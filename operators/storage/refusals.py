@@ -1,11 +1,13 @@
 """What a store's refusal becomes: one sentence with the place, and without secrets."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from operators.errors import SourceError
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -24,16 +26,17 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         hint = "check the credentials and the bucket's policy"
-        raise SourceError(uri, f"access denied ({_told(error)}); {hint}") from error
+        raise SourceError(uri, f"access denied ({told(error)}); {hint}") from error
     except FileNotFoundError as error:
-        raise SourceError(uri, f"not found ({_told(error)})") from error
+        raise SourceError(uri, f"not found ({told(error)})") from error
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise SourceError(uri, f"{type(error).__name__}: {_told(error)}") from error
+        raise SourceError(uri, f"{type(error).__name__}: {told(error)}") from error
     except Exception as error:  # botocore's errors share no base with OSError
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
             raise
-        raise SourceError(uri, f"{type(error).__name__}: {_told(error)}") from error
+        raise SourceError(uri, f"{type(error).__name__}: {told(error)}") from error
 
 
-def _told(error: BaseException) -> str:
-    return without_secrets(str(error))
+def told(error: BaseException) -> str:
+    """An error's own words on one line, without terminal colours and secrets."""
+    return without_secrets(" ".join(_COLOURS.sub("", str(error)).replace("\u21b3", ":").split()))

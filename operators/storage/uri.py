@@ -1,7 +1,6 @@
 """Files and objects by URI: list, read, write once, delete; one sentence when a store refuses."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -10,8 +9,6 @@ import fsspec
 
 from operators.errors import SourceError
 from operators.storage.refusals import explained as explained
-
-_PARALLEL = 64
 
 
 @dataclass(frozen=True)
@@ -144,26 +141,6 @@ def read_bytes(uri: str, start: int | None = None, stop: int | None = None) -> b
     return data
 
 
-def read_many(uris: list[str]) -> list[bytes]:
-    """The bytes of several small objects of one store, fetched side by side, in the order asked."""
-    if not uris:
-        return []
-    fs, _ = filesystem(uris[0])
-    paths = [fs._strip_protocol(uri) for uri in uris]
-    with explained(uris[0]):
-        whole = [None] * len(paths)
-        found: list[bytes] = fs.cat_ranges(
-            paths, whole, whole, on_error="raise", **_side_by_side(uris[0])
-        )
-    return found
-
-
-def sizes_of(uris: list[str]) -> list[int | None]:
-    """Bytes of each object by one HEAD each, asked side by side; None where it is not there."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        return list(pool.map(size_of, uris))
-
-
 def write_bytes(uri: str, data: bytes) -> None:
     """Create or replace a small object in one request; a local file appears whole or not at all."""
     fs, path = filesystem(uri)
@@ -196,9 +173,11 @@ def create_bytes(uri: str, data: bytes) -> bool:
 
 
 def delete(uris: list[str]) -> None:
-    """Delete objects side by side; those already gone are no mistake."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        list(pool.map(_delete_one, uris))
+    """Delete objects, one after the other; those already gone are no mistake."""
+    for uri in uris:
+        fs, path = filesystem(uri)
+        with explained(uri), suppress(FileNotFoundError):
+            fs.rm_file(path)
 
 
 def prune(folder: str) -> None:
@@ -207,16 +186,6 @@ def prune(folder: str) -> None:
         for path, _, _ in os.walk(absolute(folder), topdown=False):
             with suppress(OSError):  # not empty
                 os.rmdir(path)  # noqa: PTH106 - os.walk gives strings
-
-
-def _delete_one(uri: str) -> None:
-    fs, path = filesystem(uri)
-    with explained(uri), suppress(FileNotFoundError):
-        fs.rm_file(path)
-
-
-def _side_by_side(uri: str) -> dict[str, int]:
-    return {} if is_local(uri) else {"batch_size": _PARALLEL}
 
 
 def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:

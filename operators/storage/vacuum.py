@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.errors import SourceError, TableError
-from operators.storage import log
+from operators.storage import bulk, log
 from operators.storage import uri as store
 from operators.storage.receipts import RUNS, RunFolder, runs
 
@@ -44,7 +44,7 @@ def _vacuum(uri: str, retention_hours: float, before: float, *, dry_run: bool) -
     for run in (run for run, over in ended.items() if over):
         going |= {path for path, _ in _files(uri, f"{RUNS}/{run}")}
     if not dry_run:
-        store.delete([store.join(uri, path) for path in going])
+        bulk.delete([store.join(uri, path) for path in going])
         for folder in ("data", "_quarantine", RUNS):
             store.prune(store.join(uri, folder))
     return sorted(going)
@@ -54,7 +54,7 @@ def _log_actions(uri: str) -> Actions:
     """The actions of every log entry that is left, oldest entry first."""
     folder = store.join(uri, "_delta_log")
     names = [name for name in store.list_names(folder) if _ENTRY.fullmatch(name)]
-    entries = store.read_many([store.join(folder, name) for name in names])
+    entries = bulk.read_many([store.join(folder, name) for name in names])
     return [[json.loads(line) for line in entry.splitlines() if line] for entry in entries]
 
 

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from operators import columns
 from operators.errors import ConflictError, TableError
-from operators.storage import log, uri
+from operators.storage import bulk, log, uri
 from operators.storage.commit import Change, check_written, explain_refusal, landed
 from operators.storage.parquet import Shard, write_shard
 from operators.storage.table import Table
@@ -118,4 +118,4 @@ def test_only_versions_after_the_parent_are_searched_for_a_run_key(store: str) -
         table.commit(version - 1, SCHEMA, [], {}, f"key{version}")
     assert landed(store, -1, 2, "key1") == 1
     assert landed(store, 1, 2, "key1") is None
-    assert DeltaTable(store, storage_options=log.options(store)).version() == 2
+    assert DeltaTable(store, storage_options=bulk.options(store)).version() == 2
