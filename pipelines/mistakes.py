@@ -45,13 +45,13 @@ class Mistakes:
             return None
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: object, choices: Iterable[object]) -> str:
     """A hint such as `; did you mean 'scheme'?`, or the choices when none is near."""
-    known = list(choices)
+    known = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; there are: {', '.join(sorted(map(str, known)))}" if known else "; there is none"
+    return f"; there are: {', '.join(sorted(known))}" if known else "; there is none"
 
 
 def short(value: object) -> str:
