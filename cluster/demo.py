@@ -64,7 +64,8 @@ def _search(console: Console, table: Table, model: Model) -> None:
         console.print(f"\n[bold]{question}[/bold]")
         for score, place in zip(best, places, strict=True):
             name, title = rows["id"][int(place)].as_py(), rows["title"][int(place)].as_py()
-            console.print(f"  {score:.3f}  {name}: {title[:90]}", highlight=False, markup=False)
+            line = f"  {score:.3f}  {name}: {title[:90]}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _embedded(model: Model) -> np.ndarray:
