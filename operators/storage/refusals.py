@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from operators.errors import SourceError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ANSWER = re.compile(r"<Code>(\w+)</Code>\s*<Message>(.*?)</Message>", re.DOTALL)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -38,5 +39,11 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def told(error: BaseException) -> str:
-    """An error's own words on one line, without terminal colours and secrets."""
-    return without_secrets(" ".join(_COLOURS.sub("", str(error)).replace("\u21b3", ":").split()))
+    """An error's own words on one line, without terminal colours and secrets.
+
+    Of a store's XML answer only the code and the message stay.
+    """
+    text = str(error)
+    if answer := _ANSWER.search(text):
+        text = f"{answer[1]}: {answer[2]}"
+    return without_secrets(" ".join(_COLOURS.sub("", text).replace("\u21b3", ":").split()))
