@@ -17,18 +17,18 @@ _LOW_TOLERANCE = 1e-3
 
 def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
     """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
-    ids = load(folder).encode(_TEXT).ids[: folder.max_length]
-    _check_tokens(folder, embedder.model)
+    text = _TEXT.lower() if folder.lower_case else _TEXT
+    ids = load(folder).encode(text).ids
+    _check_tokens(folder, embedder.model, text, ids)
+    ids = ids[: folder.max_length]
     _check_padding(embedder, np.array(ids, np.int32))
     if shape.guessed:
         _check_direction(folder, embedder, ids)
 
 
-def _check_tokens(folder: Folder, model: str) -> None:
+def _check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None:
     from transformers import AutoTokenizer
 
-    text = _TEXT.lower() if folder.lower_case else _TEXT
-    ours = load(folder).encode(text).ids
     theirs = AutoTokenizer.from_pretrained(
         folder.tokenizer.parent, local_files_only=True, trust_remote_code=False
     )(text)["input_ids"]

