@@ -19,7 +19,9 @@ def source_schema(source: Source, file_schema: pa.Schema) -> pa.Schema:
     """
     for name in (source.id, *source.text, *source.keep):
         if name not in file_schema.names:
-            raise ContractError("read", name, "a column", f"only {', '.join(file_schema.names)}")
+            needed = "string or integer" if name == source.id else "string"
+            needed = "any type" if name in source.keep else needed
+            raise ContractError("read", name, needed, f"only {', '.join(file_schema.names)}")
     _check(source.id, file_schema, "string or integer", integers=True)
     for name in source.text:
         _check(name, file_schema, "string")
