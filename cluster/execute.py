@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from cluster.progress import Progress
 from cluster.runner import Runner
-from operators.errors import CorpusmillError
 from operators.storage.race import refuse_careless_store
 from operators.storage.receipts import Receipt
 from operators.storage.table import Table
@@ -169,8 +168,3 @@ def _that_count(plan: PhasePlan, receipts: Mapping[str, Receipt]) -> dict[str, R
 
 def _parts(unit: str, receipts: Mapping[str, Receipt]) -> Sequence[str]:
     return sorted(name for name in receipts if name.startswith(f"{unit}.p"))
-
-
-def exit_code(error: CorpusmillError) -> int:
-    """The command's exit status for an error (DESIGN §5)."""
-    return error.exit_code
