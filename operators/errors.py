@@ -67,6 +67,11 @@ class SourceError(CorpusmillError):
 
 
 @dataclass(eq=False)
+class DamageError(SourceError):
+    """A file of a source whose bytes are broken or cut short; the other files may be fine."""
+
+
+@dataclass(eq=False)
 class TableError(CorpusmillError):
     """A table that is missing, broken, or not what a command needs."""
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from operators.errors import ContractError, SourceError
+from operators.errors import ContractError, DamageError, SourceError
 from operators.storage import uri as store
 from operators.text import read_csv
 from operators.text.lines import Line, longest_line, piece_lines
@@ -55,8 +55,8 @@ class Listing:
 def list_source(source: Source) -> Listing:
     """List once and check what can be checked without reading rows.
 
-    SourceError when there is nothing, or several formats, or a file is damaged; ContractError or
-    ConfigError when its columns are not what the source names. Footers and CSV headers of all
+    SourceError when there is nothing, or several formats, or every file is damaged; ContractError
+    or ConfigError when its columns are not what the source names. Footers and CSV headers of all
     files are read side by side; of JSON lines the first thousand of the first file that has any.
     """
     found = find(source)
@@ -95,14 +95,25 @@ def whole_piece(kind: Kind, file: store.File) -> Piece:
 def _footers(source: Source, files: Sequence[store.File]) -> list[Footer]:
     names = (source.id, *source.text, *source.keep)
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        footers = list(pool.map(lambda file: read_footer(file, names), files))
-    if not any(sum(footer.rows) for footer in footers):
-        raise SourceError(source.uri, "it holds no rows")
+        read = list(pool.map(lambda file: _footer_or_damage(file, names), files))
+    whole = [footer for footer in read if isinstance(footer, Footer)]
+    if not any(sum(footer.rows) for footer in whole):
+        damage = [found for found in read if isinstance(found, DamageError)]
+        raise damage[0] if damage else SourceError(source.uri, "it holds no rows")
+    broken = Footer(whole[0].schema, (), (), damaged=True)
+    footers = [found if isinstance(found, Footer) else broken for found in read]
     wanted = source_schema(source, footers[0].schema)
     for file, footer in zip(files, footers, strict=True):
         if not footer.schema.equals(footers[0].schema):
             _check_alike(source, wanted, file, footer)
     return footers
+
+
+def _footer_or_damage(file: store.File, names: Sequence[str]) -> Footer | DamageError:
+    try:
+        return read_footer(file, names)
+    except DamageError as error:
+        return error
 
 
 def _check_alike(source: Source, wanted: pa.Schema, file: store.File, footer: Footer) -> None:
@@ -119,13 +130,22 @@ def _check_alike(source: Source, wanted: pa.Schema, file: store.File, footer: Fo
 
 
 def _csv_schema(source: Source, pieces: Sequence[Piece]) -> pa.Schema:
-    if all(next(piece_records(source, piece), None) is None for piece in pieces):
-        raise SourceError(source.uri, "it holds no rows")
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        headers = list(pool.map(lambda piece: read_csv.header(source, piece)[1], pieces))
-    for piece, names in zip(pieces, headers, strict=True):
+        found = list(pool.map(lambda piece: _header_or_damage(source, piece), pieces))
+    headers = {p: names for p, names in zip(pieces, found, strict=True) if isinstance(names, tuple)}
+    if all(next(piece_records(source, piece), None) is None for piece in headers):
+        damage = [names for names in found if isinstance(names, DamageError)]
+        raise damage[0] if damage else SourceError(source.uri, "it holds no rows")
+    for piece, names in headers.items():
         read_csv.positions(source, piece.uri, names)
-    return _strings(headers[0])
+    return _strings(next(iter(headers.values())))
+
+
+def _header_or_damage(source: Source, piece: Piece) -> tuple[str, ...] | DamageError:
+    try:
+        return read_csv.header(source, piece)[1]
+    except DamageError as error:
+        return error
 
 
 def _json_schema(source: Source, pieces: Sequence[Piece]) -> pa.Schema:

@@ -67,7 +67,11 @@ def _byte_ranges(piece: Piece, bound: int) -> Iterator[_Cut]:
 
 
 def _row_ranges(file: File, footer: Footer, bound: int) -> Iterator[_Cut]:
-    """Small row groups together, oversized ones split by rows."""
+    """Small row groups together, oversized ones split by rows; a damaged file stays alone."""
+    if footer.damaged:
+        piece = Piece(file.uri, "parquet", file.version, file.size, 0, 0, whole=False)
+        yield _Cut(piece, file.size, file.size)
+        return
     rows = sum(footer.rows)
     start = stop = size = 0
     ranges: list[tuple[int, int, int]] = []

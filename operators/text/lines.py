@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
-from operators.errors import SourceError
+from operators.errors import DamageError, SourceError
 from operators.storage import uri as store
 from operators.text.source import Piece, Source
 
@@ -94,7 +94,7 @@ def damage_explained(uri: str) -> Iterator[None]:
             if isinstance(error, (FileNotFoundError, PermissionError)) or _is_remote(error):
                 raise
             reason = str(error).partition("\n")[0]
-            raise SourceError(uri, f"the file is damaged or cut short ({reason})") from error
+            raise DamageError(uri, f"the file is damaged or cut short ({reason})") from error
 
 
 def _is_remote(error: BaseException) -> bool:

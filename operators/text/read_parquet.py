@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.errors import SourceError
+from operators.errors import DamageError
 from operators.storage import uri as store
 from operators.text.lines import damage_explained, unchanged
 from operators.text.source import Piece
@@ -23,14 +23,16 @@ class Footer:
     rows: tuple[int, ...]
     sizes: tuple[int, ...]
     """Bytes before compression, of the columns that will be read."""
+    damaged: bool = False
+    """The file has none; it lends the schema of another and becomes a unit that fails."""
 
 
 def read_footer(file: store.File, columns: Sequence[str]) -> Footer:
-    """The footer by one ranged read, two where it is long; SourceError unless it is Parquet."""
+    """The footer by one ranged read, two where it is long; DamageError unless it is Parquet."""
     with damage_explained(file.uri):
         tail = store.read_bytes(file.uri, max(file.size - _TAIL, 0), file.size)
         if len(tail) < 12 or tail[-4:] != b"PAR1":
-            raise SourceError(file.uri, "not a Parquet file, or cut short: its end mark is missing")
+            raise DamageError(file.uri, "not a Parquet file, or cut short: its end mark is missing")
         needed = int.from_bytes(tail[-8:-4], "little") + 8
         if needed > len(tail):
             tail = store.read_bytes(file.uri, max(file.size - needed, 0), file.size)

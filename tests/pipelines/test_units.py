@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.errors import DamageError
 from operators.storage import uri as storage
+from operators.text.rows import read_unit
 from operators.text.source import Source
 from tests import corpora
 
@@ -89,3 +91,18 @@ def test_a_limit_is_the_first_rows_however_they_are_cut(tmp_path, form, unit_byt
     source = Source(uri=str(tmp_path), unit_bytes=unit_bytes, limit=limit)
     ids = corpora.read(source)["id"].to_pylist()
     assert ids == [name for name, _ in ROWS][:limit]
+
+
+def test_a_damaged_parquet_file_is_a_unit_of_its_own_that_fails_by_name(tmp_path) -> None:
+    data = corpora.encode("parquet", ROWS)
+    files = {"a__parquet": data, "b__parquet": data[:-9], "c__parquet": data}
+    corpora.put(str(tmp_path), **files)
+    listing, units = corpora.planned(Source(uri=str(tmp_path)))
+    assert [[piece.uri[-9:] for piece in unit.pieces] for unit in units] == [
+        ["a.parquet"],
+        ["b.parquet"],
+        ["c.parquet"],
+    ]
+    with pytest.raises(DamageError, match=r"b\.parquet"):
+        list(read_unit(listing.source, units[1]))
+    assert [unit.rows for unit in units] == [len(ROWS), 0, len(ROWS)]
