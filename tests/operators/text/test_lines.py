@@ -2,7 +2,7 @@ import io
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.errors import SourceError
@@ -11,6 +11,7 @@ from operators.text.lines import piece_lines, split_lines
 from operators.text.source import Piece
 
 
+@settings(deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"a", b"\n", b"\r", b"bc", b"\n\n"]), max_size=30),
     chunk=st.integers(1, 9),
@@ -28,6 +29,7 @@ def test_lines_do_not_depend_on_how_the_stream_is_read(data, chunk, longest) -> 
     ]
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
 def test_each_line_belongs_to_the_one_range_its_first_byte_lies_in(tmp_path_factory, data, cuts):
     path = tmp_path_factory.mktemp("lines") / "a.jsonl"

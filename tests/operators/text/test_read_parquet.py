@@ -1,6 +1,6 @@
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.errors import SourceError
@@ -10,6 +10,7 @@ from operators.text.source import Piece
 from tests import corpora
 
 
+@settings(deadline=None)
 @given(group=st.integers(1, 12), bounds=st.tuples(st.integers(0, 10), st.integers(0, 10)))
 def test_a_row_range_is_that_slice_of_the_file(tmp_path_factory, group, bounds) -> None:
     table = pa.table({"a": range(10), "b": list("abcdefghij")})

@@ -27,6 +27,7 @@ def count(text: str) -> int:
     return len(tokens(text))
 
 
+@settings(deadline=None)
 @given(text=TEXTS, sizes=SIZES)
 def test_nothing_of_the_text_is_lost_and_windows_move_on(text, sizes) -> None:
     most, overlap = sizes
@@ -40,6 +41,7 @@ def test_nothing_of_the_text_is_lost_and_windows_move_on(text, sizes) -> None:
     assert (np.diff(found, axis=0) > 0).all()
 
 
+@settings(deadline=None)
 @given(text=TEXTS, sizes=SIZES)
 def test_no_window_has_more_tokens_than_allowed(text, sizes) -> None:
     most, overlap = sizes
@@ -47,6 +49,7 @@ def test_no_window_has_more_tokens_than_allowed(text, sizes) -> None:
         assert count(text[start:stop]) <= most
 
 
+@settings(deadline=None)
 @given(text=TEXTS, sizes=SIZES)
 def test_windows_shrink_where_their_own_text_has_more_tokens(text, sizes) -> None:
     most, overlap = sizes[0] + 2, sizes[1]
@@ -55,12 +58,14 @@ def test_windows_shrink_where_their_own_text_has_more_tokens(text, sizes) -> Non
         assert whole or stop - start <= 2 or count(text[start:stop]) + 2 <= most
 
 
+@settings(deadline=None)
 @given(text=TEXTS, most=st.integers(1, 30))
 def test_without_overlap_windows_follow_each_other(text, most) -> None:
     found = windows(text, tokens(text), most, 0, count)
     assert (found[1:, 0] >= found[:-1, 1]).all()
 
 
+@settings(deadline=None)
 @given(text=TEXTS, sizes=SIZES)
 def test_an_overlap_has_at_most_the_tokens_allowed(text, sizes) -> None:
     most, overlap = sizes
@@ -91,7 +96,7 @@ def test_words_are_not_cut_where_there_are_any() -> None:
         assert set(text[start:stop].split(" ")) == {"abcdefghij"}
 
 
-@settings(max_examples=50)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_most_windows_survive_the_edit_of_one_sentence(data) -> None:
     sentence = st.lists(st.text(alphabet="abcdef", min_size=1, max_size=6), min_size=2, max_size=9)
