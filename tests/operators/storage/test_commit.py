@@ -38,26 +38,32 @@ def stage(place: str, name: str) -> Shard:
     return write_shard(place, name, "u", pa.table({"id": [name]}, schema=SCHEMA), {})
 
 
-def attempt(place: str, parent: int, name: str, run_key: str) -> int | None:
+def attempt(place: str, parent: int, shards: list[Shard], run_key: str) -> int | None:
     try:
-        return Table(place).commit(parent, SCHEMA, [stage(place, name)], {}, run_key)
+        return Table(place).commit(parent, SCHEMA, shards, {}, run_key)
     except ConflictError:
         return None
 
 
+@pytest.mark.parametrize("kept", [[], ["kept"]])
 @pytest.mark.parametrize("parent", [-1, 0])
-def test_of_eight_threads_that_commit_at_once_one_wins(store: str, parent: int) -> None:
+def test_of_eight_threads_that_commit_at_once_one_wins(
+    store: str, parent: int, kept: list[str]
+) -> None:
+    stays = [stage(store, name) for name in kept]
     if parent == 0:
-        Table(store).commit(-1, SCHEMA, [], {}, "first")
+        Table(store).commit(-1, SCHEMA, stays, {}, "first")
+    names = [f"run{n}" for n in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        names = [f"run{n}" for n in range(8)]
-        versions = list(pool.map(lambda name: attempt(store, parent, name, name), names))
+        versions = list(
+            pool.map(lambda n: attempt(store, parent, [*stays, stage(store, n)], n), names)
+        )
     winners = [name for name, version in zip(names, versions, strict=True) if version is not None]
     assert len(winners) == 1
     table = Table(store)
     assert table.version() == parent + 1
     assert table.lineage() == {"run_key": winners[0]}
-    assert [part["id"].to_pylist() for part in table.read()] == [winners]
+    assert [i for part in table.read() for i in part["id"].to_pylist()] == [*kept, *winners]
 
 
 def test_of_two_processes_that_commit_at_once_one_wins(store: str) -> None:
@@ -78,7 +84,8 @@ def test_of_two_processes_that_commit_at_once_one_wins(store: str) -> None:
 
 def test_two_attempts_of_one_run_key_both_get_its_one_version(store: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        versions = list(pool.map(lambda _: attempt(store, -1, "run", "key"), range(4)))
+        shards = [stage(store, "run")]
+        versions = list(pool.map(lambda _: attempt(store, -1, shards, "key"), range(4)))
     assert versions == [0, 0, 0, 0]
     assert Table(store).version() == 0
 
