@@ -1,27 +1,22 @@
 """What a phase will take, measured on a sample through the very steps that will run."""
 
 import math
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 import pyarrow.compute as pc
 
 from operators import columns
-from operators.base import Transform
 from operators.storage.parquet import stored_bytes
-from operators.text.rows import read_unit
-from operators.text.source import Unit
+from operators.text.source import Piece
+from pipelines.fit import unfitted
 from pipelines.plan import PhasePlan
-from pipelines.rows import accepted, through
-from pipelines.work import open_steps
+from pipelines.sample import Sample, sampled_lines, take_sample
 
-SAMPLE_UNITS = 16
-ROWS_A_UNIT = 32
 _T95 = 1.96
+_DOUBT_COMPRESSED = 0.1
+"""Share by which a whole file may be compressed better or worse than its first lines."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a phase will take; a figure is None where the probe was not asked for."""
+    """What a phase will take; a figure is None where nothing tells, and `unknown` says why."""
 
     rows: Figure
     tokens: Figure | None
@@ -44,19 +39,7 @@ class Estimate:
     size: Figure | None
     hours: Figure | None
     cost: Figure | None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Rows taken through the steps: how many there were, what they became, what each step took."""
-
-    read: int
-    size: int
-    """Source bytes that the sampled rows stand for."""
-    good: pa.Table
-    tokens: pa.Table | None
-    seconds: Mapping[str, float]
-    probed: bool
+    unknown: str
 
 
 def estimate(plan: PhasePlan, price_per_hour: float, *, probe: bool = True) -> Estimate:
@@ -66,128 +49,136 @@ def estimate(plan: PhasePlan, price_per_hour: float, *, probe: bool = True) -> E
     the table's last run tells a rate. Hours are of the whole phase: each step's seconds a row over
     its workers, the slowest step counting, since steps overlap.
     """
-    sample = take_sample(plan, probe=probe)
-    rows = _rows(plan, sample)
+    last, unknown = _steps_to_take(plan, probe=probe)
+    sample = take_sample(plan, last)
+    rows = _rows(plan)
     tokens, truncated = _tokens(sample, rows)
-    bad = 1 - len(sample.good if sample.tokens is None else sample.tokens) / max(sample.read, 1)
     hours = _hours(plan, sample, rows, tokens)
     return Estimate(
         rows=rows,
         tokens=tokens,
         truncated=truncated,
-        bad_rows=Figure(
-            bad, _share_margin(bad, sample.read), f"share of {sample.read} sampled rows"
-        ),
+        bad_rows=_bad_rows(sample),
         size=_size(plan, sample, rows),
         hours=hours,
         cost=_cost(plan, hours, price_per_hour),
+        unknown=unknown,
     )
 
 
-def take_sample(plan: PhasePlan, *, probe: bool) -> Sample:
-    """Take rows from units spread over the source through the steps, or up to the first model."""
+def _steps_to_take(plan: PhasePlan, *, probe: bool) -> tuple[int, str]:
+    """How many steps a sample can go through, and why not all."""
     steps = plan.phase.steps
-    first = next((n for n, step in enumerate(steps) if step.operator.loads_model), len(steps))
-    last = len(steps) if probe else first
-    last = next((n for n in range(last) if getattr(steps[n].operator, "needs_fit", False)), last)
-    tables = [table for unit in _spread(plan.units) for table in _head(plan, unit)]
-    table = pa.concat_tables(tables)
-    seconds: dict[str, float] = {}
-    tokens = None
-    with ExitStack() as stack:
-        for number, transform in open_steps(plan.job, range(last), stack):
-            table, took = _timed(transform, table, plan.schemas[number + 1])
-            seconds[steps[number].operator.name] = took
-            if columns.N_TOKENS.name in table.column_names:
-                tokens = accepted(table, pa.schema((columns.N_TOKENS, columns.TRUNCATED)))
-    good = accepted(table, plan.schemas[last])
-    read = sum(len(part) for part in tables)
-    share = sum(unit.size * _sampled_share(unit) for unit in _spread(plan.units))
-    return Sample(read, int(share), good, tokens, seconds, probed=last == len(steps))
+    stops = {
+        number: f"{steps[number].operator.name} has to learn" for number in unfitted(plan.phase)
+    }
+    if not probe:
+        models = [number for number, step in enumerate(steps) if step.operator.loads_model]
+        stops |= dict.fromkeys(models, "no model was loaded")
+    last = min(stops, default=len(steps))
+    return last, stops.get(last, "")
 
 
-def _spread(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
-    return units[:: max(1, math.ceil(len(units) / SAMPLE_UNITS))]
+def _rows(plan: PhasePlan) -> Figure:
+    """Rows the phase will read, bad ones counted, after `limit` and `sample`."""
+    source = plan.source
+    if all(unit.rows >= 0 for unit in plan.units):
+        found = Figure(sum(unit.rows for unit in plan.units), 0.0, "counted in the files' footers")
+    else:
+        found = _rows_of_text(plan)
+    if source.limit and found.value + found.margin > source.limit:
+        below = max(0.0, source.limit - found.value + found.margin)
+        margin = below if found.value < source.limit else 0.0
+        found = Figure(min(found.value, source.limit), margin, f"{found.how}, at most the limit")
+    if source.sample < 1:
+        chance = _T95 * math.sqrt(found.value * source.sample * (1 - source.sample))
+        how = f"{source.sample:g} of those {found.how}"
+        found = Figure(found.value * source.sample, found.margin * source.sample + chance, how)
+    return found
 
 
-def _head(plan: PhasePlan, unit: Unit) -> list[pa.Table]:
-    """The first rows of a unit's first piece, nothing more read than it takes."""
-    piece = replace(unit.pieces[0], max_rows=ROWS_A_UNIT)
-    few = replace(unit, pieces=(piece,), splits=False)
-    return [table for _, table in read_unit(plan.source, few)]
+def _rows_of_text(plan: PhasePlan) -> Figure:
+    lines = sampled_lines(plan.source, plan.units)
+    count = len(lines.sizes)
+    if lines.complete or not count:
+        return Figure(count, 0.0, "all of them read")
+    stored = sum(_stored(piece) for unit in plan.units for piece in unit.pieces)
+    mean = float(lines.sizes.mean())
+    rows = stored * lines.inflated / mean
+    margin = _T95 * rows * float(lines.sizes.std()) / mean / math.sqrt(count)
+    how = f"{stored:,} bytes over the mean of {count} sampled rows"
+    if lines.inflated > 1:
+        margin, how = margin + _DOUBT_COMPRESSED * rows, f"{how}, compressed as those are"
+    return Figure(rows, margin, how)
 
 
-def _sampled_share(unit: Unit) -> float:
-    return min(1.0, ROWS_A_UNIT / unit.rows) if unit.rows > 0 else 0.0
-
-
-def _timed(transform: Transform, table: pa.Table, schema: pa.Schema) -> tuple[pa.Table, float]:
-    clock = time.perf_counter()
-    out = through(transform, table, schema)
-    return out, time.perf_counter() - clock
-
-
-def _rows(plan: PhasePlan, sample: Sample) -> Figure:
-    listing = plan.listing
-    if listing.rows >= 0:
-        return Figure(listing.rows, 0.0, "counted in the files' footers or lines")
-    lengths = pc.binary_length(sample_text(plan)).to_numpy(zero_copy_only=False)
-    mean = float(lengths.mean()) + 1
-    rows = listing.size / mean
-    return Figure(
-        rows,
-        _T95 * rows * float(lengths.std()) / mean / math.sqrt(max(len(lengths), 1)),
-        f"{listing.size:,} bytes over the mean text of {len(lengths)} sampled rows; markup ignored",
-    )
-
-
-def sample_text(plan: PhasePlan) -> pa.ChunkedArray:
-    """Texts of the sampled rows."""
-    tables = [table for unit in _spread(plan.units) for table in _head(plan, unit)]
-    text = pa.concat_tables(tables)[columns.TEXT.name]
-    return pc.drop_null(text)
+def _stored(piece: Piece) -> int:
+    return piece.stop - piece.start
 
 
 def _tokens(sample: Sample, rows: Figure) -> tuple[Figure | None, Figure | None]:
     if sample.tokens is None or not len(sample.tokens):
         return None, None
     counts = sample.tokens[columns.N_TOKENS.name].to_numpy().astype(np.float64)
-    scale = rows.value * len(counts) / max(sample.read, 1)
-    margin = _T95 * scale * float(counts.std()) / math.sqrt(len(counts))
-    margin += rows.margin * float(counts.mean())
-    share = pc.mean(sample.tokens[columns.TRUNCATED.name]).as_py() or 0.0
+    each = float(counts.sum()) / max(sample.read, 1)
+    margin = _of_mean(counts, sample, rows) * rows.value * len(counts) / max(sample.read, 1)
     how = f"{len(counts)} sampled rows tokenized"
+    share = pc.mean(sample.tokens[columns.TRUNCATED.name]).as_py() or 0.0
     return (
-        Figure(float(counts.mean()) * scale, margin, how),
-        Figure(share, _share_margin(share, len(counts)), how),
+        Figure(each * rows.value, margin + rows.margin * each, how),
+        Figure(share, _of_share(share, len(counts), _left(sample, rows)), how),
     )
 
 
-def _share_margin(share: float, count: int) -> float:
-    return _T95 * math.sqrt(max(share * (1 - share), 1e-12) / max(count, 1))
+def _bad_rows(sample: Sample) -> Figure:
+    seen = sample.rejected + len(sample.good)
+    share = sample.rejected / max(seen, 1)
+    return Figure(share, _of_share(share, seen, 1.0), f"share of {seen} sampled rows")
+
+
+def _of_mean(values: npt.NDArray[np.float64], sample: Sample, rows: Figure) -> float:
+    """Half-width of a mean's interval; nothing when every row was sampled."""
+    return _T95 * float(values.std()) / math.sqrt(len(values)) * _left(sample, rows)
+
+
+def _of_share(share: float, count: int, left: float) -> float:
+    return _T95 * math.sqrt(share * (1 - share) / max(count, 1)) * left
+
+
+def _left(sample: Sample, rows: Figure) -> float:
+    """The finite population's correction: 0 when the sample holds all rows, 1 when it is small."""
+    return math.sqrt(max(0.0, 1 - sample.read / max(rows.value, 1)))
 
 
 def _size(plan: PhasePlan, sample: Sample, rows: Figure) -> Figure | None:
-    if not sample.probed or not len(sample.good):
+    """Bytes of all shards: so much for each, and so much for each row."""
+    count = len(sample.good)
+    if sample.steps < len(plan.phase.steps) or count < 2:
         return None
-    each = stored_bytes(sample.good) / len(sample.good)
-    fan_out = len(sample.good) / max(sample.read, 1)
-    how = f"{len(sample.good)} sampled rows written to memory as a shard"
-    return Figure(each * fan_out * rows.value, each * fan_out * rows.margin, how)
+    whole, half = stored_bytes(sample.good), stored_bytes(sample.good.slice(0, count // 2))
+    each = (whole - half) / (count - count // 2)
+    fixed = max(0.0, whole - each * count)
+    fan_out = count / max(sample.read, 1)
+    how = f"{count} sampled rows written to memory as a shard"
+    return Figure(
+        fixed * len(plan.units) + each * fan_out * rows.value, each * fan_out * rows.margin, how
+    )
 
 
 def _hours(plan: PhasePlan, sample: Sample, rows: Figure, tokens: Figure | None) -> Figure | None:
-    if not sample.probed:
+    models = [n for n, step in enumerate(plan.phase.steps) if step.operator.loads_model]
+    if any(number >= sample.steps for number in models):
         return _hours_of_last_run(plan, tokens)
-    slowest = 0.0
-    for step in plan.phase.steps:
-        if step.operator.loads_model:
-            seconds = sample.seconds.get(step.operator.name, 0.0) / step.resources.workers
-            slowest = max(slowest, seconds)
-    share = rows.value / max(sample.read, 1)
-    margin = tokens.margin / tokens.value if tokens and tokens.value else 0.0
-    hours = slowest * share / 3600
-    return Figure(hours, hours * margin, f"the slowest step timed on {sample.read} rows here")
+    slowest = max((_seconds(plan, number, sample) for number in models), default=0.0)
+    slowest = slowest or sum(sample.seconds.values())
+    hours = slowest * rows.value / max(sample.read, 1) / 3600
+    how = f"the slowest step timed here on {sample.read} rows"
+    return Figure(hours, hours * _relative(tokens or rows), how)
+
+
+def _seconds(plan: PhasePlan, number: int, sample: Sample) -> float:
+    step = plan.phase.steps[number]
+    return sample.seconds.get(step.operator.name, 0.0) / step.resources.workers
 
 
 def _hours_of_last_run(plan: PhasePlan, tokens: Figure | None) -> Figure | None:
@@ -203,7 +194,11 @@ def _hours_of_last_run(plan: PhasePlan, tokens: Figure | None) -> Figure | None:
         default=0.0,
     )
     hours = seconds / 3600 * tokens.value / counts["tokens"]
-    return Figure(hours, hours * tokens.margin / tokens.value, "the rate of the table's last run")
+    return Figure(hours, hours * _relative(tokens), "the rate of the table's last run")
+
+
+def _relative(figure: Figure) -> float:
+    return figure.margin / figure.value if figure.value else 0.0
 
 
 def _cost(plan: PhasePlan, hours: Figure | None, price: float) -> Figure | None:

@@ -1,6 +1,5 @@
 """Artefacts that an operator learns from a bounded sample: fitted once, pinned to the table."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -10,16 +9,16 @@ import pyarrow as pa
 from operators.base import Fitted
 from operators.quantize.artefact import digest_of
 from operators.storage import uri as store
-from operators.text.rows import read_unit
 from operators.text.source import Unit
 from pipelines.fingerprint import digest, fingerprints, step_identity
 from pipelines.plan import PhasePlan
 from pipelines.rows import accepted, through
+from pipelines.sample import sampled_rows
 from pipelines.spec import Phase, Step
 from pipelines.work import Job, open_steps
 
 SAMPLE_ROWS = 10_000
-_UNITS = 16
+_PLACES = 16
 
 
 def unfitted(phase: Phase) -> list[int]:
@@ -57,23 +56,12 @@ def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
 
 
 def _sample(job: Job, units: tuple[Unit, ...], number: int) -> pa.Table:
-    """Up to SAMPLE_ROWS input rows of a step, from units spread over the source."""
-    spread = units[:: max(1, len(units) // _UNITS)]
-    rows = []
+    """Up to SAMPLE_ROWS input rows of a step, from all over the source."""
+    table = sampled_rows(job.source, units, SAMPLE_ROWS, _PLACES)
     with ExitStack() as stack:
-        opened = open_steps(job, range(number), stack)
-        for unit in spread:
-            for table in _first(job, unit, SAMPLE_ROWS // len(spread)):
-                for step, transform in opened:
-                    table = through(transform, table, job.schemas[step + 1])
-                rows.append(accepted(table, job.schemas[number]))
-    return pa.concat_tables(rows)
-
-
-def _first(job: Job, unit: Unit, rows: int) -> Iterator[pa.Table]:
-    for _, table in read_unit(job.source, unit):
-        yield table.slice(0, rows)
-        return
+        for step, transform in open_steps(job, range(number), stack):
+            table = through(transform, table, job.schemas[step + 1])
+    return accepted(table, job.schemas[number])
 
 
 def _pin(phase: Phase, number: int) -> str:

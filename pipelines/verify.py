@@ -18,16 +18,16 @@ from operators.storage.content import content_digest
 from operators.storage.parquet import read_shard, shard_metadata
 from operators.storage.stored import stored_table
 from operators.storage.table import Table, TableFile
-from operators.text.rows import read_unit
 from pipelines.fingerprint import fingerprints
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.recorded import recalled
 from pipelines.rows import accepted, through
+from pipelines.sample import sampled_rows
 from pipelines.work import open_steps
 
 LEAST_COSINE = 0.999
 """Between a stored vector and its text encoded again, whatever the codec rounds."""
-_UNITS = 8
+_PLACES = 8
 
 
 def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
@@ -91,20 +91,12 @@ def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], row
 
 
 def _encoded_again(plan: PhasePlan, rows: int) -> pa.Table:
-    """Rows of a few units spread over the source, taken through every step anew."""
-    spread = plan.units[:: max(1, len(plan.units) // _UNITS)]
-    each = -(-rows // len(spread))
-    made = []
+    """Rows from all over the source, taken through every step anew."""
+    table = sampled_rows(plan.source, plan.units, rows, _PLACES)
     with ExitStack() as stack:
-        opened = open_steps(plan.job, range(len(plan.phase.steps)), stack)
-        for unit in spread:
-            piece = replace(unit.pieces[0], max_rows=each)
-            for _, read in read_unit(plan.source, replace(unit, pieces=(piece,), splits=False)):
-                table = read
-                for number, transform in opened:
-                    table = through(transform, table, plan.schemas[number + 1])
-                made.append(accepted(table, plan.schemas[-1]))
-    return pa.concat_tables(made).slice(0, rows)
+        for number, transform in open_steps(plan.job, range(len(plan.phase.steps)), stack):
+            table = through(transform, table, plan.schemas[number + 1])
+    return accepted(table, plan.schemas[-1]).slice(0, rows)
 
 
 def _stored(uri: str, files: list[TableFile], again: pa.Table) -> pa.Table:

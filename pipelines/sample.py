@@ -1,0 +1,140 @@
+"""A few rows from all over a source, read, measured and taken through the steps."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from operators import columns
+from operators.errors import DamageError
+from operators.text.lines import longest_line, piece_lines
+from operators.text.rows import piece_records, read_unit
+from operators.text.source import Piece, Source, Unit
+from pipelines.plan import PhasePlan
+from pipelines.rows import accepted, rejected, through
+from pipelines.work import open_steps
+
+ROWS = 512
+PIECES = 16
+_LINES_COMPRESSED = 1000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows taken through the first steps: what they became and what each step took."""
+
+    read: int
+    """Rows that were read, bad ones counted, before any step."""
+    good: pa.Table
+    """The good rows after the last step that was taken."""
+    rejected: int
+    tokens: pa.Table | None
+    """Token count and truncation of every row that was tokenized."""
+    seconds: Mapping[str, float]
+    """By step, for all sampled rows."""
+    steps: int
+    """How many steps were taken."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Records of text files: their bytes, and how many times larger they are than stored."""
+
+    sizes: npt.NDArray[np.int64]
+    inflated: float
+    complete: bool
+    """They are all the records there are."""
+
+
+def sampled_rows(
+    source: Source, units: Sequence[Unit], rows: int = ROWS, pieces: int = PIECES
+) -> pa.Table:
+    """Up to `rows` rows as they are read, from the heads of at most `pieces` pieces of units.
+
+    Damaged files are passed over; DamageError when all of the chosen ones are.
+    """
+    tables: list[pa.Table] = []
+    damage: DamageError | None = None
+    chosen = _spread(units, pieces)
+    for unit, piece in chosen:
+        few = replace(unit, pieces=(_head(piece, -(-rows // len(chosen))),), splits=False)
+        try:
+            tables += [table for _, table in read_unit(source, few)]
+        except DamageError as error:
+            damage = error
+    if damage is not None and not tables:
+        raise damage
+    return pa.concat_tables(tables)
+
+
+def sampled_lines(source: Source, units: Sequence[Unit]) -> Lines:
+    """Sizes of the records of text files at the places where `sampled_rows` reads."""
+    chosen = _spread(units, PIECES)
+    most = -(-ROWS // len(chosen))
+    found = [list(_sizes(source, piece, most)) for _, piece in chosen]
+    ended = all(len(sizes) < most for sizes in found)
+    complete = ended and len(chosen) == sum(len(unit.pieces) for unit in units)
+    sizes = np.array([size for some in found for size in some], np.int64)
+    return Lines(sizes, _inflated(source, [piece for _, piece in chosen]), complete)
+
+
+def take_sample(plan: PhasePlan, steps: int) -> Sample:
+    """Take rows from all over the plan's source through its first `steps` steps, timing each."""
+    table = sampled_rows(replace(plan.source, sample=1.0), plan.units)
+    read, tokens = len(table), None
+    seconds: dict[str, float] = {}
+    with ExitStack() as stack:
+        for number, transform in open_steps(plan.job, range(steps), stack):
+            clock = time.perf_counter()
+            table = through(transform, table, plan.schemas[number + 1])
+            name = plan.phase.steps[number].operator.name
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - clock
+            if tokens is None and columns.N_TOKENS.name in table.column_names:
+                tokens = accepted(table, pa.schema((columns.N_TOKENS, columns.TRUNCATED)))
+    good = accepted(table, plan.schemas[steps])
+    return Sample(read, good, len(rejected(table)), tokens, seconds, steps)
+
+
+def _spread(units: Sequence[Unit], most: int) -> list[tuple[Unit, Piece]]:
+    """Pieces at equal distances over all that may be readable."""
+    pieces = [(unit, piece) for unit in units if unit.rows for piece in unit.pieces]
+    places = np.linspace(0, len(pieces) - 1, min(most, len(pieces))).round().astype(int)
+    return [pieces[place] for place in places]
+
+
+def _head(piece: Piece, rows: int) -> Piece:
+    most = rows if piece.max_rows < 0 else min(rows, piece.max_rows)
+    return replace(piece, max_rows=most)
+
+
+def _sizes(source: Source, piece: Piece, most: int) -> Iterator[int]:
+    try:
+        for record in piece_records(source, _head(piece, most)):
+            yield record.size + 1
+    except DamageError:
+        return
+
+
+def _inflated(source: Source, pieces: Sequence[Piece]) -> float:
+    """How much the sampled lines shrink when they are compressed as their files are."""
+    plain = packed = 0
+    for piece in pieces:
+        if piece.compression:
+            lines = b"\n".join(_texts(source, piece))
+            codec: Any = pa.Codec(piece.compression)
+            plain, packed = plain + len(lines), packed + len(codec.compress(lines, asbytes=True))
+    return plain / packed if packed else 1.0
+
+
+def _texts(source: Source, piece: Piece) -> Iterator[bytes]:
+    try:
+        for line in islice(piece_lines(piece, longest_line(source)), _LINES_COMPRESSED):
+            yield line.data or b""
+    except DamageError:
+        return
