@@ -192,8 +192,9 @@ def test_both_runners_make_the_same_table(job, store):
     assert np.allclose(
         to_matrix(local["embedding"], dim), to_matrix(ray["embedding"], dim), rtol=0, atol=1e-6
     )
-    assert lineage_of(job("local", store).table)["recipe"] == (
-        lineage_of(job("ray", store).table)["recipe"]
+    assert (
+        lineage_of(job("local", store).table)["recipe"]
+        == (lineage_of(job("ray", store).table)["recipe"])
     )
 
 

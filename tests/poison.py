@@ -1,0 +1,109 @@
+"""Operators that a single row makes fail or die, and a pipeline of them that needs no model."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.base import STRICT, Resources, Transform
+from operators.contract import require
+from operators.text.source import Source
+from pipelines.spec import Gate, Phase, Pipeline, Step, Write
+from tests.pipeline_builders import UNIT_BYTES
+
+ON = Resources()
+
+
+@dataclass(frozen=True, config=STRICT)
+class KillTask:
+    """Kill the process of a step without a model on a text that holds `word`."""
+
+    word: str
+    name: ClassVar[str] = "kill-task"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = False
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.TEXT)
+        return schema
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        yield partial(_kill, self.word)
+
+
+@dataclass(frozen=True, config=STRICT)
+class KillModel:
+    """Kill the process that would hold a model on a text that holds `word`."""
+
+    word: str
+    name: ClassVar[str] = "kill-model"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = True
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.TEXT)
+        return schema
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        yield partial(_kill, self.word)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Raise:
+    """Raise on a text that holds `word`."""
+
+    word: str
+    name: ClassVar[str] = "raise"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = False
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.TEXT)
+        return schema
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        yield partial(_raise, self.word)
+
+
+def poisoned(docs: str, table: str) -> Pipeline:
+    """Rows that hold `mercury` kill a task, `arsenic` an actor, `lemon` raises."""
+    steps = (Step(KillTask("mercury")), Step(KillModel("arsenic")), Step(Raise("lemon")))
+    write = Write(table, Gate(max_bad_rows=5))
+    phase = Phase("texts", Source(uri=docs, unit_bytes=UNIT_BYTES), steps, write)
+    return Pipeline((phase,))
+
+
+def main() -> None:
+    """Run the pipeline of the arguments DOCS TABLE in this process."""
+    from cluster.execute import run_pipeline
+    from cluster.local import LocalRunner
+    from cluster.progress import Progress
+
+    run_pipeline(poisoned(*sys.argv[1:]), LocalRunner(), Progress(quiet=True))
+
+
+def _holds(word: str, table: pa.Table) -> bool:
+    return bool(pc.any(pc.match_substring(table["text"], word)).as_py())
+
+
+def _kill(word: str, table: pa.Table) -> pa.Table:
+    if _holds(word, table):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return table
+
+
+def _raise(word: str, table: pa.Table) -> pa.Table:
+    if _holds(word, table):
+        raise ArithmeticError(f"no step digests a {word}")
+    return table
