@@ -5,18 +5,15 @@ import uuid
 from dataclasses import replace
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
 
 from cluster.execute import Result, run_pipeline
+from cluster.outlook import outlook
 from cluster.progress import Progress
 from cluster.runner import Runner
 from operators.errors import ConfigError, PreflightError
 from pipelines.config import load
-from pipelines.estimate import Estimate, Figure, estimate
-from pipelines.fit import pinned
-from pipelines.plan import PhasePlan, plan_phase
-from pipelines.spec import Budget, Phase, Pipeline
+from pipelines.forecast import forecasts
+from pipelines.spec import Pipeline
 
 
 def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
@@ -35,24 +32,9 @@ def run(pipeline: Pipeline, runner: Runner, *, yes: bool, rerun: bool) -> None:
 
 def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
     """Print what a run would do and take; writes nothing."""
-    console = Console()
-    for phase in pipeline.phases:
-        console.print(f"[bold]phase {phase.name}[/bold]: {_dag(phase)}", highlight=False)
-        if phase.read.phase:
-            console.print(
-                f"  reads what phase {phase.read.phase} commits; planned once that is there"
-            )
-            continue
-        plan = plan_phase(pinned(phase))
-        state = f"builds on version {plan.parent}" if plan.parent >= 0 else "makes a new table"
-        if plan.nothing_to_do:
-            state = f"nothing changed since version {plan.parent}"
-        console.print(
-            f"  {len(plan.listing.files)} files, {plan.listing.size:,} bytes, "
-            f"{len(plan.units)} units; {state}; recipe {plan.fingerprints['recipe'][:12]}",
-            highlight=False,
-        )
-        console.print(_grid(estimate(plan, pipeline.budget.price_per_hour, probe=probe), probe))
+    for forecast in forecasts(pipeline, probe=probe):
+        for line in outlook(forecast):
+            typer.echo(line)
 
 
 def runner_named(name: str, address: str) -> Runner:
@@ -75,33 +57,29 @@ def told(result: Result) -> str:
         return f"{result.phase}: nothing changed; version {result.version} of {result.table} stays"
     counts = result.counts
     bad = ", ".join(f"{count} × {reason}" for reason, count in counts.bad.items())
-    return (
-        f"{result.phase}: version {result.version} of {result.table}: {counts.rows_out:,} rows, "
-        f"{counts.tokens:,} tokens, {counts.truncated:,} rows truncated, "
-        f"{counts.quarantined:,} quarantined" + (f" ({bad})" if bad else "")
-    )
+    parts = [f"{counts.rows_out:,} rows"]
+    if counts.tokens:
+        parts += [f"{counts.tokens:,} tokens", f"{counts.truncated:,} rows truncated"]
+    parts.append(f"{counts.quarantined:,} quarantined" + (f" ({bad})" if bad else ""))
+    if counts.bad_units:
+        parts.append(f"left out: {'; '.join(counts.bad_units.values())}")
+    return f"{result.phase}: version {result.version} of {result.table}: {', '.join(parts)}"
 
 
 def _ask(pipeline: Pipeline) -> None:
     """Show the price above the budget and ask; PreflightError where nobody can be asked."""
-    price = sum(
-        _cost(plan_phase(pinned(p)), pipeline.budget) for p in pipeline.phases if p.read.uri
-    )
     budget = pipeline.budget
+    costs = [each.found.cost for each in forecasts(pipeline, probe=True) if each.found]
+    price = sum(cost.value + cost.margin for cost in costs if cost)
     if price <= budget.max_cost:
         return
-    sentence = f"the plan costs about {price:.2f}, more than budget.max_cost {budget.max_cost:g}"
+    sentence = (
+        f"the plan costs up to {price:,.2f}, more than budget.max_cost {budget.max_cost:,.2f}"
+    )
     if not sys.stdin.isatty():
         raise PreflightError(f"{sentence}; run with --yes to go on all the same")
-    if input(f"{sentence}. Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if not typer.confirm(f"{sentence}. Go on?"):
         raise PreflightError(f"{sentence}; not confirmed")
-
-
-def _cost(plan: PhasePlan, budget: Budget) -> float:
-    if plan.nothing_to_do:
-        return 0.0
-    found = estimate(plan, budget.price_per_hour).cost
-    return found.value + found.margin if found else 0.0
 
 
 def _limited(pipeline: Pipeline, limit: int) -> Pipeline:
@@ -112,35 +90,3 @@ def _limited(pipeline: Pipeline, limit: int) -> Pipeline:
         for phase in pipeline.phases
     )
     return replace(pipeline, phases=phases)
-
-
-def _dag(phase: Phase) -> str:
-    source = phase.read.uri or f"phase {phase.read.phase}"
-    steps = [
-        f"{step.operator.name} × {step.resources.workers}"
-        if step.operator.loads_model
-        else step.operator.name
-        for step in phase.steps
-    ]
-    return " → ".join([source, *steps, phase.write.table])
-
-
-def _grid(found: Estimate, probe: bool) -> Grid:
-    unknown = "not estimated" + ("" if probe else " (--no-probe)")
-    grid = Grid("what", "about", "how it was estimated", box=None, padding=(0, 2))
-    rows: list[tuple[str, Figure | None, str]] = [
-        ("rows", found.rows, "{:,.0f}"),
-        ("tokens", found.tokens, "{:,.0f}"),
-        ("truncated rows", found.truncated, "{:.2%}"),
-        ("quarantined rows", found.bad_rows, "{:.2%}"),
-        ("bytes written", found.size, "{:,.0f}"),
-        ("hours", found.hours, "{:.4f}"),
-        ("cost", found.cost, "{:.2f}"),
-    ]
-    for name, figure, form in rows:
-        if figure is None:
-            grid.add_row(f"  {name}", unknown, "")
-        else:
-            margin = f" ± {form.format(figure.margin)}" if figure.margin else ""
-            grid.add_row(f"  {name}", form.format(figure.value) + margin, figure.how)
-    return grid

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from operators import columns
 from operators.storage.parquet import stored_bytes
-from operators.text.source import Piece
+from operators.text.source import Piece, Source
 from pipelines.fit import unfitted
 from pipelines.plan import PhasePlan
 from pipelines.sample import Sample, sampled_lines, take_sample
@@ -40,10 +40,15 @@ class Estimate:
     hours: Figure | None
     cost: Figure | None
     unknown: str
+    sample: Sample
 
 
-def estimate(plan: PhasePlan, price_per_hour: float, *, probe: bool = True) -> Estimate:
+def estimate(
+    plan: PhasePlan, price_per_hour: float, *, probe: bool = True, rows: Figure | None = None
+) -> Estimate:
     """Estimate a phase from a sample of its rows; nothing is written.
+
+    `rows` is given where the source is itself only a sample.
 
     Without `probe` no model is loaded, and time, cost and bytes of vectors stay unknown unless
     the table's last run tells a rate. Hours are of the whole phase: each step's seconds a row over
@@ -51,18 +56,19 @@ def estimate(plan: PhasePlan, price_per_hour: float, *, probe: bool = True) -> E
     """
     last, unknown = _steps_to_take(plan, probe=probe)
     sample = take_sample(plan, last)
-    rows = _rows(plan)
+    rows = _kept(plan.source, rows or _counted(plan))
     tokens, truncated = _tokens(sample, rows)
     hours = _hours(plan, sample, rows, tokens)
     return Estimate(
         rows=rows,
         tokens=tokens,
         truncated=truncated,
-        bad_rows=_bad_rows(sample),
+        bad_rows=_bad_rows(sample, rows),
         size=_size(plan, sample, rows),
         hours=hours,
         cost=_cost(plan, hours, price_per_hour),
         unknown=unknown,
+        sample=sample,
     )
 
 
@@ -79,13 +85,16 @@ def _steps_to_take(plan: PhasePlan, *, probe: bool) -> tuple[int, str]:
     return last, stops.get(last, "")
 
 
-def _rows(plan: PhasePlan) -> Figure:
-    """Rows the phase will read, bad ones counted, after `limit` and `sample`."""
-    source = plan.source
+def _counted(plan: PhasePlan) -> Figure:
+    """Rows of the units, bad ones counted."""
     if all(unit.rows >= 0 for unit in plan.units):
-        found = Figure(sum(unit.rows for unit in plan.units), 0.0, "counted in the files' footers")
-    else:
-        found = _rows_of_text(plan)
+        rows = sum(unit.rows for unit in plan.units)
+        return Figure(rows, 0.0, "counted in the files' footers")
+    return _rows_of_text(plan)
+
+
+def _kept(source: Source, found: Figure) -> Figure:
+    """Those rows that `limit` and `sample` leave."""
     if source.limit and found.value + found.margin > source.limit:
         below = max(0.0, source.limit - found.value + found.margin)
         margin = below if found.value < source.limit else 0.0
@@ -130,10 +139,10 @@ def _tokens(sample: Sample, rows: Figure) -> tuple[Figure | None, Figure | None]
     )
 
 
-def _bad_rows(sample: Sample) -> Figure:
+def _bad_rows(sample: Sample, rows: Figure) -> Figure:
     seen = sample.rejected + len(sample.good)
     share = sample.rejected / max(seen, 1)
-    return Figure(share, _of_share(share, seen, 1.0), f"share of {seen} sampled rows")
+    return Figure(share, _of_share(share, seen, _left(sample, rows)), f"of {seen} sampled rows")
 
 
 def _of_mean(values: npt.NDArray[np.float64], sample: Sample, rows: Figure) -> float:
@@ -142,7 +151,11 @@ def _of_mean(values: npt.NDArray[np.float64], sample: Sample, rows: Figure) -> f
 
 
 def _of_share(share: float, count: int, left: float) -> float:
-    return _T95 * math.sqrt(share * (1 - share) / max(count, 1)) * left
+    """Half-width of a share's interval; of what was never seen, the rule of three."""
+    count = max(count, 1)
+    if share in {0.0, 1.0}:
+        return min(1.0, 3 / count) * left
+    return _T95 * math.sqrt(share * (1 - share) / count) * left
 
 
 def _left(sample: Sample, rows: Figure) -> float:
@@ -153,7 +166,7 @@ def _left(sample: Sample, rows: Figure) -> float:
 def _size(plan: PhasePlan, sample: Sample, rows: Figure) -> Figure | None:
     """Bytes of all shards: so much for each, and so much for each row."""
     count = len(sample.good)
-    if sample.steps < len(plan.phase.steps) or count < 2:
+    if not sample.complete or count < 2:
         return None
     whole, half = stored_bytes(sample.good), stored_bytes(sample.good.slice(0, count // 2))
     each = (whole - half) / (count - count // 2)

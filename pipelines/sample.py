@@ -40,6 +40,8 @@ class Sample:
     """By step, for all sampled rows."""
     steps: int
     """How many steps were taken."""
+    complete: bool
+    """Those were all of the phase's steps."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def take_sample(plan: PhasePlan, steps: int) -> Sample:
             if tokens is None and columns.N_TOKENS.name in table.column_names:
                 tokens = accepted(table, pa.schema((columns.N_TOKENS, columns.TRUNCATED)))
     good = accepted(table, plan.schemas[steps])
-    return Sample(read, good, len(rejected(table)), tokens, seconds, steps)
+    complete = steps == len(plan.phase.steps)
+    return Sample(read, good, len(rejected(table)), tokens, seconds, steps, complete)
 
 
 def _spread(units: Sequence[Unit], most: int) -> list[tuple[Unit, Piece]]:
