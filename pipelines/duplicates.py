@@ -25,19 +25,19 @@ ParallelMap = Callable[[Callable[[int], pa.Table], Sequence[int]], Iterable[pa.T
 def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: ParallelMap) -> int:
     """Amend the receipts of units that hold a later row of an id; how many rows were removed.
 
-    `receipts` are those that count, in the order of the source's rows. Units already amended by an
-    earlier attempt are left alone.
+    `receipts` are those that count, in the order of the source's rows. What an earlier attempt
+    amended is left alone, unless more of its rows have an earlier row by now.
     """
-    names = [part_of(shard) for receipt in receipts.values() for shard in receipt.shards]
+    first = _before_amending(job.folder, receipts)
+    names = [part_of(shard) for receipt in first.values() for shard in receipt.shards]
     find = partial(_losers, job.folder, names)
-    amended = {name.removesuffix(".json") for name in store.list_names(job.folder.path("amended"))}
     losers = pa.concat_tables(list(parallel(find, range(job.buckets))))
     by_part = dict(_grouped(losers))
-    for unit, receipt in receipts.items():
+    for unit, receipt in first.items():
         parts = {
             shard: by_part[part_of(shard)] for shard in receipt.shards if part_of(shard) in by_part
         }
-        if parts and unit not in amended:
+        if sum(len(rows) for rows in parts.values()) > receipts[unit].bad.get(REASON, 0):
             job.folder.amend(_amended(job, receipt, parts))
     return len(losers)
 
@@ -45,6 +45,14 @@ def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: Paral
 def part_of(shard: Shard) -> str:
     """The parcel a shard was written for, from its name."""
     return shard.path.rpartition("/")[2].rpartition("-")[0]
+
+
+def _before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
+    """The receipts as their units left them, in the order given."""
+    amended = {name.removesuffix(".json") for name in store.list_names(folder.path("amended"))}
+    units = [unit for unit in receipts if unit in amended]
+    found = store.read_many([folder.path("receipts", f"{unit}.json") for unit in units])
+    return {**receipts, **dict(zip(units, map(Receipt.from_json, found), strict=True))}
 
 
 def _losers(folder: RunFolder, names: list[str], bucket: int) -> pa.Table:

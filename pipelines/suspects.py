@@ -18,6 +18,8 @@ from pipelines.work import Failure, Job, Outcome
 Alone = Callable[[Job, Unit, int, int], list[Outcome] | None]
 """Runs `process_alone` in a process of its own; None when that process died."""
 POISON = "the row kills the process"
+_MOST_DEADLY = 16
+"""Rows of a unit that may each kill their process before the fault is the step's, not theirs."""
 
 
 def isolate(job: Job, unit: Unit, alone: Alone) -> list[Outcome]:
@@ -30,24 +32,35 @@ def isolate(job: Job, unit: Unit, alone: Alone) -> list[Outcome]:
         return outcomes
     if unit.splits:
         return [Failure(unit.id, "kills its process, and a file read in one pass is not halved")]
-    rows = sum(len(table) for _, table in read_unit(job.source, unit))
-    receipts = _halves(job, unit, (0, rows), alone)
+    if alone(job, unit, 0, 0) is None:
+        return [Failure(unit.id, "kills its process before the first of its rows")]
+    outcomes = _halved(job, unit, alone)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if failures:
+        return [replace(failures[0], unit=unit.id)]
+    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     return [job.folder.write_receipt(_merged(job, unit, receipts))]
 
 
-def _halves(job: Job, unit: Unit, span: tuple[int, int], alone: Alone) -> list[Receipt]:
-    begin, end = span
-    if end - begin == 1:
-        return [_poison(job, unit, begin)]
-    middle = (begin + end) // 2
-    receipts: list[Receipt] = []
-    for half in ((begin, middle), (middle, end)):
-        outcomes = alone(job, unit, *half)
-        if outcomes is None:
-            receipts += _halves(job, unit, half, alone)
+def _halved(job: Job, unit: Unit, alone: Alone) -> list[Outcome]:
+    """What became of the rows, in their order, knowing that all of them together kill."""
+    rows = sum(len(table) for _, table in read_unit(job.source, unit))
+    outcomes: list[Outcome] = []
+    pending, deadly = [(0, rows)], 0
+    while pending:
+        begin, end = pending.pop()
+        done = alone(job, unit, begin, end) if end - begin < rows else None
+        if done is not None:
+            outcomes += done
+        elif end - begin > 1:
+            middle = (begin + end) // 2
+            pending += [(middle, end), (begin, middle)]
+        elif deadly < _MOST_DEADLY:
+            deadly += 1
+            outcomes.append(_poison(job, unit, begin))
         else:
-            receipts += [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
-    return receipts
+            return [Failure(unit.id, f"more than {deadly} of its rows kill their process")]
+    return outcomes
 
 
 def _poison(job: Job, unit: Unit, row: int) -> Receipt:
