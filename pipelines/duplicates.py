@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators import columns
+from operators.storage import bulk
 from operators.storage import uri as store
 from operators.storage.keys import duplicates_in_bucket
 from operators.storage.parquet import Shard, read_shard, write_shard
@@ -51,7 +52,7 @@ def _before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict
     """The receipts as their units left them, in the order given."""
     amended = {name.removesuffix(".json") for name in store.list_names(folder.path("amended"))}
     units = [unit for unit in receipts if unit in amended]
-    found = store.read_many([folder.path("receipts", f"{unit}.json") for unit in units])
+    found = bulk.read_many([folder.path("receipts", f"{unit}.json") for unit in units])
     return {**receipts, **dict(zip(units, map(Receipt.from_json, found), strict=True))}
 
 

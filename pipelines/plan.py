@@ -84,6 +84,7 @@ def plan_phase(
     schemas = bind(listing.schema, phase.steps)
     prints = fingerprints(source, phase.steps)
     table = Table(phase.write.table)
+    table.check_writable()
     parent = table.version()
     committed = table.lineage(parent) if parent >= 0 else None
     return PhasePlan(
