@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from operators.storage.parquet import read_shard
 from operators.storage.receipts import Receipt
-from operators.text.rows import read_unit
 from operators.text.source import Source, Unit
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Phase, Step, Write
