@@ -135,7 +135,8 @@ def _retry_alone(
         if failure is not None and failure.suspect:
             failure = next(_still_failed(plan.job, unit, runner), None)
         if failure is not None:
-            reasons[unit.id] = f"{_named(unit)}: {failure.reason}"
+            named = failure.reason.startswith(f"source {unit.pieces[0].uri}:")
+            reasons[unit.id] = failure.reason if named else f"{_named(unit)}: {failure.reason}"
     return reasons
 
 

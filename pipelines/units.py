@@ -113,18 +113,25 @@ def _limited(source: Source, cuts: Iterable[_Cut]) -> Iterator[_Cut]:
 
 
 def _joined(cuts: Iterable[_Cut], bound: int) -> Iterator[list[_Cut]]:
-    """Runs of whole small files; a part of a file stays alone."""
+    """Runs of whole small files; a part of a file stays alone.
+
+    So does a compressed file: cut short, it would take its neighbours' rows with it.
+    """
     run: list[_Cut] = []
     size = 0
     for cut in cuts:
         full = size + cut.size > bound or len(run) == _MOST_FILES
-        if run and (full or not cut.piece.whole or not run[-1].piece.whole):
+        if run and (full or not (_can_join(cut.piece) and _can_join(run[-1].piece))):
             yield run
             run, size = [], 0
         run.append(cut)
         size += cut.size
     if run:
         yield run
+
+
+def _can_join(piece: Piece) -> bool:
+    return piece.whole and not piece.compression
 
 
 def _unit(listing: Listing, bound: int, ordinal: int, cuts: list[_Cut]) -> Unit:
