@@ -6,7 +6,7 @@ a unit nor join two, and a table without rows is still a row.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -178,7 +178,7 @@ class Modelling:
     def __init__(self, job: Job, numbers: tuple[int, ...]) -> None:
         self.job, self.stage = job, f"step{numbers[0]}"
         self.stack, self.fault, self.opened = ExitStack(), None, []
-        settings.use_threads(settings.threads(job.steps[numbers[0]].resources))
+        job = _with_threads(job, numbers[0])
         try:
             self.opened = open_steps(job, numbers, self.stack)
         except CorpusmillError as error:
@@ -196,6 +196,14 @@ class Modelling:
         if failure := begun_too_often(self.job, item.unit, self.stage):
             return failure
         return guarded(advance, self.job, item, self.opened)
+
+
+def _with_threads(job: Job, number: int) -> Job:
+    """The job with a model's threads settled for this node; Ray's own setting is one a CPU."""
+    steps, on = list(job.steps), job.steps[number].resources
+    on = replace(on, threads=settings.threads(on))
+    steps[number] = replace(steps[number], resources=on)
+    return replace(job, steps=tuple(steps))
 
 
 @dataclass(frozen=True)

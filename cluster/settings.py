@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +37,7 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            _use_token()
+            make_token()
             os.environ.setdefault("RAY_worker_niceness", "0")
             ray.init(
                 address="local",
@@ -86,14 +85,7 @@ def threads(on: Resources) -> int:
     return on.threads or max(1, cores() // side_by_side)
 
 
-def use_threads(count: int) -> None:
-    """Let this worker compute with `count` threads, whatever Ray set for it."""
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
-
-
-def _use_token() -> None:
+def make_token() -> None:
     """Have the token that Ray asks of local clusters, readable by this user alone."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return

@@ -2,14 +2,9 @@
 
 import os
 import stat
-import subprocess
-import sys
-
-import pytest
 
 from cluster import settings
 from operators.base import Resources
-from operators.errors import PreflightError
 
 
 def test_the_token_of_a_local_cluster_is_readable_by_its_owner_alone(tmp_path, monkeypatch):
@@ -53,27 +48,3 @@ def test_workers_share_the_cores_of_a_node(monkeypatch):
     assert settings.threads(Resources(workers=64)) == 1
     assert settings.threads(Resources(workers=64, cpus=4)) == 4
     assert settings.threads(Resources(workers=4, threads=3)) == 3
-
-
-def test_a_worker_computes_with_the_threads_it_was_given():
-    code = (
-        "from cluster.settings import use_threads; use_threads(3)\n"
-        "import torch; print(torch.get_num_threads())\n"
-        "use_threads(1); print(torch.get_num_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3", "1"]
-
-
-@pytest.mark.ray
-def test_an_address_where_no_cluster_listens_is_refused_in_one_sentence(monkeypatch):
-    import ray
-
-    if ray.is_initialized():
-        pytest.skip("this session already holds a Ray")
-    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
-    with (
-        pytest.raises(PreflightError, match="no Ray cluster at 127.0.0.1:1"),
-        settings.connected("127.0.0.1:1", settings.RaySettings()),
-    ):
-        pass
