@@ -16,7 +16,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_on_the_page_runs():
+def test_the_python_on_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     assert blocks("python")
     for block in blocks("python"):
