@@ -294,8 +294,9 @@ def test_an_output_path_that_holds_something_else_is_left_alone(tmp_path, capsys
 def test_a_bucket_that_is_missing_is_named(tmp_path, s3, command, capsys):
     job = Job(tmp_path, output="s3://no-such-bucket/table")
     job.write({"a.jsonl": GOOD_LINES})
-    code = status([command, job.config({}, {})])
-    assert (code, "no-such-bucket" in error_in(capsys)) == ({"run": 3, "plan": 0}[command], True)
+    assert status([command, job.config({}, {})]) == 1
+    said = error_in(capsys)
+    assert "table s3://no-such-bucket/table: " in said
     job = Job(tmp_path)
     assert status([command, job.config({"uri": "s3://no-such-bucket/docs"}, {})]) == 1
     assert "source s3://no-such-bucket/docs: " in error_in(capsys)
@@ -317,7 +318,7 @@ def test_wrong_credentials_are_one_sentence_without_the_secret(tmp_path, s3, sid
         text=True,
         check=False,
     )
-    assert done.returncode in {1, 3}, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "credentials" in done.stderr
     assert remote in done.stderr
     assert "wrong-and-secret" not in done.stdout + done.stderr
