@@ -174,8 +174,18 @@ def _size(plan: PhasePlan, sample: Sample, rows: Figure) -> Figure | None:
     fan_out = count / max(sample.read, 1)
     how = f"{count} sampled rows written to memory as a shard"
     return Figure(
-        fixed * len(plan.units) + each * fan_out * rows.value, each * fan_out * rows.margin, how
+        fixed * _shards(plan) + each * fan_out * rows.value, each * fan_out * rows.margin, how
     )
+
+
+def _shards(plan: PhasePlan) -> int:
+    """One a unit; a file that is read in one pass gives one for every `unit_bytes` of its text."""
+    passes = [unit for unit in plan.units if unit.splits]
+    if not passes:
+        return len(plan.units)
+    inflated = sampled_lines(plan.source, passes).inflated
+    parts = sum(math.ceil(unit.size * inflated / plan.source.unit_bytes) for unit in passes)
+    return len(plan.units) - len(passes) + parts
 
 
 def _hours(plan: PhasePlan, sample: Sample, rows: Figure, tokens: Figure | None) -> Figure | None:
