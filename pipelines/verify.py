@@ -14,9 +14,8 @@ from operators import columns
 from operators.errors import CorpusmillError, TableError
 from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.storage import uri as store
-from operators.storage.content import content_digest
-from operators.storage.parquet import read_shard, shard_metadata
-from operators.storage.stored import stored_table
+from operators.storage.parquet import checksum_of, has_its_content, read_shard, shard_metadata
+from operators.storage.receipts import RunFolder
 from operators.storage.table import Table, TableFile
 from pipelines.fingerprint import fingerprints
 from pipelines.plan import PhasePlan, plan_phase
@@ -27,14 +26,16 @@ from pipelines.work import open_steps
 
 LEAST_COSINE = 0.999
 """Between a stored vector and its text encoded again, whatever the codec rounds."""
+CHANGED = "it was changed after its commit"
 _PLACES = 8
 
 
 def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
     """Re-read every shard of the newest version and encode `rows` rows again; yields what held.
 
-    Checksums (a shard's name holds the digest of its content), row counts, schema, fingerprint,
-    duplicate ids within a shard, and vectors. TableError tells the first thing that did not hold.
+    Content (a shard's name holds its digest), bytes (as long as the run's receipts are kept), row
+    counts, schema, fingerprint, duplicate ids within a shard, and vectors. TableError tells the
+    first thing that did not hold.
     """
     table = Table(uri)
     version = table.version()
@@ -44,7 +45,9 @@ def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
     lineage = table.lineage(version)
     if lineage is None:
         raise TableError(uri, f"version {version} was not committed by corpusmill")
+    checksums = _checksums(uri, files)
     for file in files:
+        _check_bytes(uri, file, checksums)
         _check_file(uri, file, schema, lineage)
     total = sum(file.rows for file in files)
     expected = lineage["counts"]["rows_out"]
@@ -55,18 +58,32 @@ def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
     yield _check_sample(uri, files, lineage, rows)
 
 
+def _checksums(uri: str, files: list[TableFile]) -> dict[str, str]:
+    """The checksum of each file's bytes, from the receipts of the runs that wrote them."""
+    written = {file.path.split("/")[1] for file in files if file.path.startswith("data/")}
+    receipts = [
+        receipt for run in sorted(written) for receipt in RunFolder(uri, run).receipts().values()
+    ]
+    return {shard.path: shard.checksum for receipt in receipts for shard in receipt.shards}
+
+
+def _check_bytes(uri: str, file: TableFile, checksums: dict[str, str]) -> None:
+    expected = checksums.get(file.path)
+    if expected is not None and checksum_of(file.uri) != expected:
+        raise TableError(uri, f"{file.path} does not hold the bytes that were written; {CHANGED}")
+
+
 def _check_file(uri: str, file: TableFile, schema: pa.Schema, lineage: dict[str, Any]) -> None:
+    if not has_its_content(uri, file.path):
+        raise TableError(uri, f"{file.path} does not hold what its name says; {CHANGED}")
     found = read_shard(uri, file.path)
     notes = shard_metadata(file.uri)
-    if (
-        content_digest(stored_table(found), notes)
-        != file.path.removesuffix(".parquet").rpartition("-")[2]
-    ):
-        raise TableError(uri, f"{file.path} does not hold what its name says; it was changed")
     if len(found) != file.rows:
         raise TableError(uri, f"{file.path} has {len(found)} rows, the log says {file.rows}")
     if found.schema.names != schema.names:
         raise TableError(uri, f"{file.path} has columns {found.schema.names}, not {schema.names}")
+    if pc.count_distinct(found[columns.ID.name]).as_py() != len(found):
+        raise TableError(uri, f"{file.path} holds an id twice")
     if notes.get("corpusmill.fingerprint") != lineage["recipe"]:
         raise TableError(uri, f"{file.path} was made by another recipe than its commit says")
 

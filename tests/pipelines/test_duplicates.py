@@ -25,8 +25,7 @@ def planned(folder: str, files: Sequence[list[Row]]) -> PhasePlan:
     data = {f"{n}.jsonl": lines(rows) for n, rows in enumerate(files)}
     docs = write_files(f"{folder}/docs", data)
     source = Source(uri=docs, unit_bytes=max(len(part) for part in data.values()))
-    plan = plan_phase(Phase("texts", source, (Step(Raise("?")),), Write(f"{folder}/texts")))
-    return plan
+    return plan_phase(Phase("texts", source, (Step(Raise("?")),), Write(f"{folder}/texts")))
 
 
 def in_order(plan: PhasePlan) -> dict[str, Receipt]:

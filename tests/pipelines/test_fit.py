@@ -1,0 +1,82 @@
+"""What an operator learns is learned once from a bounded sample and pinned to the table."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from operators.quantize.artefact import fetched, named_digest
+from operators.storage import uri as store
+from pipelines.fit import fit_and_pin, pinned, unfitted
+from pipelines.plan import plan_phase
+from pipelines.spec import Phase
+from tests.pipeline_builders import (
+    built,
+    good_rows,
+    lines,
+    packed_lines,
+    vectors_phase,
+    write_files,
+)
+
+MEDIAN = {"scheme": "binary", "center": "median"}
+
+
+def phase(base, model, quantize=MEDIAN, **parts) -> Phase:
+    docs = base + "/docs"
+    if not store.list_names(docs):
+        files = {
+            "a.jsonl": lines(good_rows(0, 40)),
+            "b.jsonl": lines([{"id": "x", "text": ""}]),
+            "c.jsonl.gz": packed_lines(good_rows(40, 60)),
+        }
+        write_files(docs, files)
+    described = vectors_phase(docs, base + "/vectors", quantize=quantize, **parts)
+    return built(model, vectors=described).phases[0]
+
+
+def artefact(found: Phase) -> str:
+    return found.steps[-1].operator.artefact  # type: ignore[attr-defined]  # a Quantize
+
+
+@pytest.mark.parametrize(
+    ("quantize", "steps"),
+    [(MEDIAN, [2]), ({"scheme": "binary"}, []), ({"scheme": "int8"}, [])],
+)
+def test_only_a_step_that_learns_and_has_not_yet_is_unfitted(tmp_path, tiny_model, quantize, steps):
+    assert unfitted(phase(str(tmp_path), tiny_model, quantize)) == steps
+
+
+def test_nothing_is_pinned_before_it_was_learned(store, tiny_model):
+    found = phase(store, tiny_model)
+    assert pinned(found) == found
+
+
+def test_what_was_learned_is_pinned_under_the_digest_of_its_content(store, tiny_model):
+    before = phase(store, tiny_model)
+    after = fit_and_pin(plan_phase(before), 2)
+    assert unfitted(after) == []
+    learned = fetched(artefact(after))
+    assert set(learned) == {"center", "spread"}
+    assert learned["center"].shape == (32,)
+    assert np.isfinite(learned["center"]).all()
+    assert pinned(before) == after
+    assert fit_and_pin(plan_phase(before), 2) == after
+
+
+def test_a_pin_holds_while_the_source_changes_and_not_for_another_model(tmp_path, tiny_model):
+    before = phase(str(tmp_path), tiny_model)
+    after = fit_and_pin(plan_phase(before), 2)
+    write_files(before.read.uri, {"d.jsonl": lines(good_rows(100, 150))})
+    assert pinned(before) == after
+    other = phase(str(tmp_path), tiny_model, encode={"pooling": "cls"})
+    assert unfitted(pinned(other)) == [2]
+
+
+def test_two_runs_that_fit_at_once_pin_the_same(store, tiny_model):
+    before = phase(store, tiny_model)
+    plan = plan_phase(before)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: fit_and_pin(plan, 2), range(2))
+    assert first == second == pinned(before)
+    assert named_digest(artefact(first))
