@@ -1,0 +1,115 @@
+"""Two runs of one table at once: one wins, and the other says so or finds its own version."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from cluster.execute import Result, run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
+from operators.errors import ConflictError, GateError, SourceError
+from operators.storage.table import Table
+from operators.text.source import Source
+from pipelines.spec import Gate, Phase, Pipeline, Step, Write
+from tests.pipeline_builders import UNIT_BYTES, good_rows, ids_of, lineage_of, lines, write_files
+from tests.poison import Raise
+
+NAMES = [f"d{n:04d}" for n in range(40)]
+
+
+@dataclass(frozen=True)
+class Overtaken(LocalRunner):
+    """A local runner during whose start another run of the table begins and ends."""
+
+    name: ClassVar[str] = "overtaken"
+    meanwhile: Callable[[], object] = print
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        self.meanwhile()
+        yield
+
+
+def texts(base: str, word: str, gate: Gate | None = None) -> Pipeline:
+    """The texts of `docs`; another word is another recipe."""
+    source = Source(uri=f"{base}/docs", unit_bytes=UNIT_BYTES)
+    write = Write(f"{base}/texts", gate or Gate())
+    return Pipeline((Phase("texts", source, (Step(Raise(word)),), write),))
+
+
+def run(pipeline: Pipeline, runner: LocalRunner | None = None, nonce: str = "") -> Result:
+    return run_pipeline(pipeline, runner or LocalRunner(), Progress(quiet=True), nonce)[-1]
+
+
+@pytest.fixture
+def base(store):
+    write_files(f"{store}/docs", {"a.jsonl": lines(good_rows(0, 40))})
+    return store
+
+
+@pytest.mark.parametrize("before", [[], ["first"]], ids=["new table", "old table"])
+def test_a_run_that_was_overtaken_by_another_recipe_stops_with_a_conflict(
+    base, before: Sequence[str]
+):
+    for word in before:
+        run(texts(base, word))
+    other = Overtaken(meanwhile=lambda: run(texts(base, "lime")))
+    with pytest.raises(ConflictError) as refused:
+        run(texts(base, "lemon"), other)
+    assert refused.value.exit_code == 5
+    recipe = lineage_of(f"{base}/texts")["recipe"]
+    assert run(texts(base, "lime")).counts is None
+    assert lineage_of(f"{base}/texts")["recipe"] == recipe
+    assert ids_of(f"{base}/texts") == NAMES
+
+    again = run(texts(base, "lemon"))
+    assert again.version == len(before) + 1
+    assert lineage_of(f"{base}/texts")["parent"] == len(before)
+
+
+def test_a_run_that_was_overtaken_by_its_own_twin_finds_the_version_there(base):
+    twin = Overtaken(meanwhile=lambda: run(texts(base, "lemon")))
+    result = run(texts(base, "lemon"), twin)
+    assert (result.version, Table(f"{base}/texts").version()) == (0, 0)
+    assert result.counts is not None
+    assert result.counts.rows_out == 40
+    assert ids_of(f"{base}/texts") == NAMES
+
+
+def test_a_run_overtaken_by_a_rollback_stops_with_a_conflict(base):
+    run(texts(base, "first"))
+    run(texts(base, "second"))
+    other = Overtaken(meanwhile=lambda: Table(f"{base}/texts").rollback(0))
+    with pytest.raises(ConflictError):
+        run(texts(base, "lemon"), other)
+    assert Table(f"{base}/texts").version() == 2
+
+
+def test_a_finished_run_is_repeated_only_when_it_is_asked_for(base):
+    assert run(texts(base, "lemon")).version == 0
+    assert run(texts(base, "lemon")).counts is None
+    again = run(texts(base, "lemon"), nonce="once more")
+    assert again.version == 1
+    assert again.counts is not None
+    assert (again.reused_units, ids_of(f"{base}/texts")) == (0, NAMES)
+
+
+def test_a_source_that_changes_during_the_run_fails_its_units_and_nothing_is_published(base):
+    changed = [{"id": "new", "text": "other text"}, *good_rows(1, 40)]
+    other = Overtaken(meanwhile=lambda: write_files(f"{base}/docs", {"a.jsonl": lines(changed)}))
+    with pytest.raises(GateError, match="changed after it was listed") as refused:
+        run(texts(base, "lemon"), other)
+    assert refused.value.exit_code == 4
+    assert Table(f"{base}/texts").version() == -1
+    assert run(texts(base, "lemon")).version == 0
+    assert ids_of(f"{base}/texts") == sorted([*NAMES[1:], "new"])
+
+
+def test_without_a_source_nothing_is_written(tmp_path):
+    with pytest.raises(SourceError):
+        run(texts(str(tmp_path), "lemon"))
+    assert list(Path(tmp_path).iterdir()) == []
