@@ -1,8 +1,9 @@
 """`corpusmill table ...`: look into a table, check it, take it back, clean it."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,22 +14,32 @@ Version = Annotated[int, typer.Option("--version", help="A version; -1 is the ne
 
 
 @app.command()
-def show(uri: Uri, version: Version = -1) -> None:
+def show(
+    uri: Uri,
+    version: Version = -1,
+    whole: Annotated[bool, typer.Option("--json", help="All that the commit recorded.")] = False,
+) -> None:
     """Version, rows, bytes, columns, and what the commit recorded of its run."""
     from operators.storage.table import Table
 
     table = Table(uri)
     number = _existing(uri, version)
+    lineage = table.lineage(number)
+    if whole:
+        print(json.dumps(lineage, indent=2, sort_keys=True))
+        return
     files = table.files(number)
-    print(f"{uri} version {number}")
-    print(
-        f"{sum(f.rows for f in files):,} rows in {len(files)} files, "
-        f"{sum(f.size for f in files):,} bytes"
-    )
+    rows, size = sum(file.rows for file in files), sum(file.size for file in files)
+    print(f"{uri}, version {number}: {rows:,} rows in {_files(len(files))}, {size:,} bytes")
     for field in table.schema(number):
-        notes = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-        print(f"  {field.name}: {field.type}" + (f"  {notes}" if notes else ""))
-    print(json.dumps(table.lineage(number), indent=2, sort_keys=True))
+        notes = [
+            f"{key.decode().removeprefix('corpusmill.')} {value.decode()}"
+            for key, value in sorted((field.metadata or {}).items())
+            if value
+        ]
+        print(f"  {field.name:<16} {field.type}" + (f"  ({', '.join(notes)})" if notes else ""))
+    for line in _story(lineage):
+        print(line)
 
 
 @app.command()
@@ -71,16 +82,18 @@ def rollback(
     uri: Uri, version: Annotated[int, typer.Argument(help="The version to bring back.")]
 ) -> None:
     """Make an older version's content the newest version; history stays."""
+    from operators.errors import TableError
     from operators.storage.table import Table
 
-    _existing(uri, version)
+    if _existing(uri, version) == _existing(uri, -1):
+        raise TableError(uri, f"version {version} is the newest already; nothing to roll back")
     print(f"version {Table(uri).rollback(version)} holds what version {version} held")
 
 
 @app.command()
 def vacuum(
     uri: Uri,
-    retention_hours: Annotated[int, typer.Option(help="Keep what is younger.")] = 24 * 30,
+    retention_hours: Annotated[int, typer.Option(min=0, help="Keep what is younger.")] = 24 * 30,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only list.")
     ] = False,
@@ -89,18 +102,56 @@ def vacuum(
     from operators.storage.vacuum import vacuum as clean
 
     _existing(uri, -1)
-    for path in clean(uri, retention_hours=retention_hours, dry_run=not delete):
+    gone = clean(uri, retention_hours=retention_hours, dry_run=not delete)
+    for path in gone:
         print(path)
+    if delete:
+        print(f"{_files(len(gone))} deleted")
+    else:
+        print(f"{_files(len(gone))} can go" + ("; --delete deletes them" if gone else ""))
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
+    """Where a version came from, in a few lines."""
+    if lineage is None:
+        yield "committed by something else than corpusmill"
+        return
+    counts = lineage.get("counts") or {}
+    steps = [name for step in lineage.get("config", {}).get("steps", ()) for name in step]
+    bad = ", ".join(f"{count} × {reason}" for reason, count in counts.get("bad", {}).items())
+    told = {
+        "made": f"{lineage.get('committed_at', '?')} by phase {lineage.get('phase', '?')}",
+        "source": lineage.get("source", "?"),
+        "steps": " → ".join(steps) or "none",
+        "models": ", ".join(lineage.get("models", ())) or "none",
+        "recipe": lineage.get("recipe", "?"),
+        "rows read": f"{counts.get('rows_in', 0):,}",
+        "quarantined": f"{counts.get('quarantined', 0):,}" + (f" ({bad})" if bad else ""),
+        "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
+        "left out": "; ".join(counts.get("bad_units", {}).values()) or "nothing",
+    }
+    for name, value in told.items():
+        yield f"{name + ':':<18} {value}"
 
 
 def _existing(uri: str, version: int) -> int:
     """The version asked for; TableError when the table or the version is not there."""
-    from operators.errors import TableError
+    from operators.errors import SourceError, TableError
     from operators.storage.table import Table
+    from operators.storage.uri import names_in
 
+    try:
+        if names_in(uri) is None:
+            raise TableError(uri, "it is a file; a table is a folder")
+    except SourceError as error:
+        raise TableError(uri, error.problem) from error
     newest = Table(uri).version()
     if newest < 0:
         raise TableError(uri, "there is no table here")
     if version > newest:
-        raise TableError(uri, f"has no version {version}; the newest is {newest}")
+        raise TableError(uri, f"it has no version {version}; the newest is {newest}")
     return newest if version < 0 else version

@@ -1,6 +1,7 @@
 """Run a pipeline: plan each phase, do what is pending, remove duplicates, publish."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from cluster.progress import Progress
@@ -117,8 +118,9 @@ def _stream(
     }
     failures = dict(suspects)
     todo = [unit for unit in pending if unit.id not in suspects]
-    with progress.phase(plan, receipts) as seen:
-        for outcome in runner.run_units(plan.job, todo):
+    outcomes = runner.run_units(plan.job, todo)
+    with progress.phase(plan, receipts) as seen, closing(outcomes):
+        for outcome in outcomes:
             seen(outcome)
             if isinstance(outcome, Failure):
                 failures[outcome.unit.partition(".p")[0]] = outcome

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import ClassVar
 
-from cluster.runner import I, R
+from cluster.runner import I, Outcomes, R
 from operators.base import Transform
 from operators.text.source import Unit
 from pipelines.spec import Step
@@ -42,7 +42,7 @@ class LocalRunner:
         """Nothing to hold."""
         return nullcontext()
 
-    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Read ahead, encode here, write behind; outcomes come in the order of the units."""
         model = next((n for n, step in enumerate(job.steps) if step.operator.loads_model), 0)
         if not units:

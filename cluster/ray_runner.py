@@ -5,7 +5,7 @@ a unit nor join two, and a table without rows is still a row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from cluster import settings
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
 from cluster.preflight import check_fit
-from cluster.runner import I, R
+from cluster.runner import I, Outcomes, R
 from cluster.settings import RaySettings
 from operators.errors import CorpusmillError
 from operators.text.source import Unit
@@ -68,16 +68,18 @@ class RayRunner:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         check_fit(steps, resources)
 
-    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Stream the units; outcomes come in the order they finish."""
         if not units:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
-        for batch in _stream(job, units).iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
-            assert isinstance(batch, pa.Table)
-            for item in unpacked(batch):
+        batches: Any = iter(
+            _stream(job, units).iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            )
+        )
+        with closing(batches):  # or its executor outlives Ray
+            for item in (item for batch in batches for item in unpacked(batch)):
                 if isinstance(item, Failure) and item.fatal:
                     raise Fatal(item.reason, item.exit_code)
                 assert not isinstance(item, Parcel)

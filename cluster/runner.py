@@ -1,6 +1,6 @@
 """What a runner can do; local and Ray mean the same by it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -10,6 +10,8 @@ from pipelines.work import Job, Outcome
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
+Outcomes = Generator[Outcome, None, None]
+"""Closed when a run is stopped, so that nothing works on."""
 
 
 class Runner(Protocol):
@@ -28,7 +30,7 @@ class Runner(Protocol):
         """Hold whatever the runner needs while it is used."""
         ...
 
-    def run_units(self, job: Job, units: Sequence[Unit]) -> Iterator[Outcome]:
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Work on all units, in any order; every unit, or part of one, yields an outcome."""
         ...
 

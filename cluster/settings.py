@@ -3,6 +3,8 @@
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,7 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -51,6 +54,8 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = address or "this machine"
         raise PreflightError(f"no Ray cluster at {where}: {error}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminated)  # Ray put its own there: a stack and exit 15
     try:
         yield
     finally:
