@@ -32,7 +32,7 @@ from tests.pipeline_builders import (
 
 ROWS, UNIT = 1200, 1200
 MARK = "CORPUSMILL_TEST_MARK"
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds to wait for another process before the test gives up."""
 
 
@@ -114,6 +114,7 @@ def phase(corpus, table):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks /proc for processes")
 @pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_a_driver_killed_three_times_loses_nothing_and_repeats_nothing(
@@ -122,7 +123,7 @@ def test_a_driver_killed_three_times_loses_nothing_and_repeats_nothing(
     table, config_file = str(tmp_path / "vectors"), tmp_path / "config.yaml"
     config_file.write_text(config(tiny_model, vectors=phase(corpus, table)))
     units = len(run_folder(calm).receipts())
-    moments = sorted(random.Random(f"{runner} 7").sample(range(1, units * 3 // 4), 3))
+    moments = sorted(random.Random(f"{runner} 7").sample(range(1, units * 3 // 5), 3))
     finished: dict[str, Receipt] = {}
     begun: dict[str, int] = {}
     for moment in moments:
