@@ -27,7 +27,9 @@ Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `co
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
 ]
-Limit = Annotated[int, typer.Option(help="Read only the first rows of every source.")]
+Limit = Annotated[
+    int, typer.Option(min=0, help="Read only the first rows of every source; 0 is all.")
+]
 
 
 @app.command()
@@ -83,7 +85,7 @@ def schema() -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo's table.")] = Path("out"),
-    passages: Annotated[int, typer.Option(help="Passages of the corpus.")] = 6000,
+    passages: Annotated[int, typer.Option(min=1, help="Passages of the corpus.")] = 6000,
 ) -> None:
     """Embed the docstrings of the installed packages and search them."""
     from cluster.demo import run_demo

@@ -68,7 +68,7 @@ def history(uri: Uri) -> None:
 @app.command()
 def verify(
     uri: Uri,
-    rows: Annotated[int, typer.Option(help="Rows to encode again and compare.")] = 32,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to encode again and compare.")] = 32,
 ) -> None:
     """Re-read everything: checksums, counts, schema, fingerprint, a re-encoded sample."""
     from pipelines.verify import verify_table

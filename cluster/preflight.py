@@ -13,17 +13,20 @@ def check_fit(steps: Sequence[Step], have: Mapping[str, float]) -> None:
         asked = [(step, step.resources.workers * _per_worker(step, key)) for step in models]
         needed = sum(amount for _, amount in asked) + spare
         if needed > have.get(key, 0.0) and needed > 0:
-            parts = [
-                f"{step.resources.workers} {step.operator.name} workers × {each:g}"
-                for step, each in ((step, _per_worker(step, key)) for step in models)
-            ]
+            parts = [_told(step, key) for step in models if _per_worker(step, key)]
             if spare:
                 parts.append(f"{spare:g} to read and write")
             raise PreflightError(
-                f"the pools do not fit: {' + '.join(parts)} = {needed:g} {kind}, "
-                f"and the cluster has {have.get(key, 0.0):g}; lower workers or {kind.lower()} "
+                f"the pools do not fit: {' + '.join(parts)} = {needed:.12g} {kind}, "
+                f"and the cluster has {have.get(key, 0.0):.12g}; lower workers or {kind.lower()} "
                 "under 'resources', or add nodes"
             )
+
+
+def _told(step: Step, key: str) -> str:
+    workers = step.resources.workers
+    plural = "" if workers == 1 else "s"
+    return f"{workers} {step.operator.name} worker{plural} × {_per_worker(step, key):.12g}"
 
 
 def _per_worker(step: Step, key: str) -> float:
