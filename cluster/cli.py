@@ -1,5 +1,6 @@
 """The command line: every command, and the one place where an error becomes an exit status."""
 
+import os
 import signal
 import sys
 import traceback
@@ -95,6 +96,7 @@ def demo(
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    os.environ.setdefault("RUST_LOG", "error")  # deltalake's libraries warn in pages of debris
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(status(sys.argv[1:]))
 
