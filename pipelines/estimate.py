@@ -171,7 +171,7 @@ def _size(plan: PhasePlan, sample: Sample, rows: Figure) -> Figure | None:
     whole, half = stored_bytes(sample.good), stored_bytes(sample.good.slice(0, count // 2))
     each = (whole - half) / (count - count // 2)
     fixed = max(0.0, whole - each * count)
-    fan_out = count / max(sample.read, 1)
+    fan_out = count / max(sample.read * sample.kept, 1)
     how = f"{count} sampled rows written to memory as a shard"
     return Figure(
         fixed * _shards(plan) + each * fan_out * rows.value, each * fan_out * rows.margin, how
@@ -195,8 +195,17 @@ def _hours(plan: PhasePlan, sample: Sample, rows: Figure, tokens: Figure | None)
     slowest = max((_seconds(plan, number, sample) for number in models), default=0.0)
     slowest = slowest or sum(sample.seconds.values())
     hours = slowest * rows.value / max(sample.read, 1) / 3600
-    how = f"the slowest step timed here on {sample.read} rows"
-    return Figure(hours, hours * _relative(tokens or rows), how)
+    timed = round(sample.kept * sample.read)
+    how = f"the slowest step timed here on {timed} rows"
+    return Figure(hours, hours * (_relative(tokens or rows) + _spread_of(sample, timed)), how)
+
+
+def _spread_of(sample: Sample, timed: int) -> float:
+    """Relative half-width for having timed only some of the sampled rows."""
+    if sample.tokens is None or sample.kept == 1 or not len(sample.tokens):
+        return 0.0
+    counts = sample.tokens[columns.N_TOKENS.name].to_numpy().astype(np.float64)
+    return _T95 * float(counts.std()) / max(float(counts.mean()), 1.0) / math.sqrt(max(timed, 1))
 
 
 def _seconds(plan: PhasePlan, number: int, sample: Sample) -> float:

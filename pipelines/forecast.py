@@ -80,7 +80,7 @@ def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> F
 def _coming(earlier: Estimate) -> Figure:
     """Rows that a phase is estimated to commit."""
     sample = earlier.sample
-    share = len(sample.good) / max(sample.read, 1)
+    share = len(sample.good) / max(sample.read * sample.kept, 1)
     margin = earlier.rows.margin * share
     if share != 1 and sample.read < earlier.rows.value:
         margin += share * earlier.rows.value / math.sqrt(sample.read)
