@@ -46,8 +46,13 @@ def fingerprints(source: Source, steps: tuple[Step, ...]) -> dict[str, str]:
 
 
 def step_identity(operator: Operator) -> dict[str, Any]:
-    """Name, version and output-changing fields of an operator, its model by content."""
+    """Name, version and output-changing fields of an operator, its model by content.
+
+    Of a model's prompts only the one of the operator's role counts, and none where it has no role.
+    """
     fields = {name: _plain(value) for name, value in identity_fields(operator).items()}
+    if isinstance(fields.get("model"), dict):
+        fields["model"] = _with_prompt_of(fields.get("role"), fields["model"])
     if "artefact" in fields:
         fields["artefact"] = fields["artefact"].rpartition("/")[2]
     identity = {"operator": operator.name, "version": operator.version, **fields}
@@ -67,6 +72,11 @@ def code_version() -> str:
         return metadata.version("corpusmill")
     except metadata.PackageNotFoundError:
         return "source"
+
+
+def _with_prompt_of(role: str | None, identity: dict[str, Any]) -> dict[str, Any]:
+    prompts = {name for name in identity if name.startswith("prompt ")} - {f"prompt {role}"}
+    return {name: value for name, value in identity.items() if name not in prompts}
 
 
 @cache

@@ -206,3 +206,11 @@ def test_a_digest_does_not_depend_on_the_order_of_keys():
 
 def test_the_code_names_its_version():
     assert code_version()
+
+
+def test_another_prompt_for_queries_embeds_no_passage_again(folder):
+    plain = Model(str(folder))
+    prompted = Model(str(folder), prompts={"query": "query: "})
+    assert recipe(prompted) == recipe(plain)
+    queries = {"role": "query"}
+    assert recipe(prompted, tokenize=queries) != recipe(plain, tokenize=queries)
