@@ -91,9 +91,8 @@ def _ways(folder: str, source: Path, texts: list[str]) -> dict[str, Way]:
     def encode(precision: str) -> Way:
         def way() -> tuple[float, float | None, np.ndarray, int]:
             clock = time.perf_counter()
-            with _forward_time() as forward:
-                vectors = peer[precision].encode(texts, show_progress_bar=False)
-            return time.perf_counter() - clock, sum(forward), np.asarray(vectors, np.float32), 0
+            vectors = peer[precision].encode(texts, show_progress_bar=False)
+            return time.perf_counter() - clock, None, np.asarray(vectors, np.float32), 0
 
         return way
 
@@ -174,7 +173,8 @@ def _report(
     timings = []
     for name, found in runs.items():
         seconds = statistics.median(took for took, _ in found)
-        outside = statistics.median(1 - (forward or 0) / took for took, forward in found)
+        shares = [1 - forward / took for took, forward in found if forward is not None]
+        outside = statistics.median(shares) if shares else None
         cosine = float((vectors[name] * exact).sum(1).min())
         timings.append(
             Timing(name, seconds, docs / seconds, tokens / seconds, base / seconds, outside, cosine)
@@ -186,18 +186,22 @@ def _report(
     ]
     lines += [
         f"| {t.name} | {t.seconds:.1f} | {t.docs_per_second:.1f} | {t.tokens_per_second:,.0f} "
-        f"| {t.ratio:.2f} | {t.outside_forward:.1%} | {t.lowest_cosine:.6f} |"
+        f"| {t.ratio:.2f} | {_share(t.outside_forward)} | {t.lowest_cosine:.6f} |"
         for t in timings
     ]
     print("\n".join(lines))
-    _keep(timings, docs, tokens, lines)
+    _keep(timings, docs, tokens, lines, len(found))
 
 
-def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str]) -> None:
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str], repeats: int) -> None:
     RESULTS.mkdir(exist_ok=True)
     packages = ("torch", "transformers", "sentence-transformers", "pyarrow", "deltalake")
     facts = {
-        "command": "python -m benchmarks.embed",
+        "command": f"python -m benchmarks.embed --docs {docs} --repeats {repeats}",
         "cores": cores(),
         "machine": platform.machine(),
         "versions": {name: metadata.version(name) for name in packages},
