@@ -194,7 +194,7 @@ def _report(
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str], repeats: int) -> None:
