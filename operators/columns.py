@@ -28,6 +28,17 @@ TRUNCATED = pa.field("truncated", pa.bool_())
 PROMPT_TOKENS = pa.field("prompt_tokens", pa.int32())
 """Leading tokens that the model sees and the pooling leaves out; only where the model says so."""
 
+QUERY_ID = pa.field("query_id", pa.string())
+DOC_ID = pa.field("doc_id", pa.string())
+QUERY_HASH = pa.field("query_hash", pa.binary())
+DOC_HASH = pa.field("doc_hash", pa.binary())
+"""content_hash of the pair's query and of its document."""
+QUERY = pa.field("query", pa.string())
+"""Text of the query; `text` is the document's. Both only inside a phase."""
+TEACHER = pa.field("teacher", pa.string())
+"""Fingerprint of the step that scores the pair."""
+LOGIT = pa.field("logit", pa.float32())
+
 SCALE = pa.field("scale", pa.float32())
 
 

@@ -3,6 +3,8 @@
 from operators.base import Operator
 from operators.encode.encode import Encode
 from operators.quantize.quantize import Quantize
+from operators.teach.pairs import Pairs
+from operators.teach.teach import Teach
 from operators.text.passages import Passages
 from operators.text.tokenizer import Tokenize
 
@@ -10,8 +12,10 @@ OPERATORS: dict[str, type[Operator]] = {
     operator.name: operator
     for operator in (
         Encode,
+        Pairs,
         Passages,
         Quantize,
+        Teach,
         Tokenize,
     )
 }
