@@ -1,0 +1,126 @@
+"""Which of the candidates that the rules left become negatives."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from operators.base import STRICT
+from operators.mine.case import encoded
+from operators.mine.draws import Draws, keys, mixed, uniforms
+from operators.mine.pool import Marks, Places, Pool
+
+
+@dataclass(frozen=True, config=STRICT)
+class Selection:
+    """How many negatives a query gets, from which places, and what happens if there are fewer."""
+
+    negatives: Annotated[int, Field(ge=1)] = 7
+    range_min: Annotated[int, Field(ge=0)] = 0
+    """Nearest candidates skipped, counted among what the rules left."""
+    range_max: Annotated[int, Field(ge=0)] = 0
+    """Candidates considered, those skipped included, counted among what the rules left; 0: all."""
+    sampling: Literal["top", "random", "weighted"] = "top"
+    """The nearest, any alike, or by the softmax of score / temperature without replacement."""
+    temperature: Annotated[float, Field(gt=0)] = 0.05
+    seed: int = 0
+    shortage: Literal["fewer", "drop", "random"] = "fewer"
+    """With too few left: take them, leave the query out, or fill up with documents at random."""
+
+    @model_validator(mode="after")
+    def _range_holds_the_negatives(self) -> "Selection":
+        if self.range_max and self.range_max - self.range_min < self.negatives:
+            raise ValueError(
+                f"range_max {self.range_max} less range_min {self.range_min} leaves no room for "
+                f"{self.negatives} negatives; raise range_max"
+            )
+        return self
+
+    def depth(self, most_positives: int) -> int:
+        """Candidates to search for where a query has up to `most_positives`.
+
+        As `mine_hard_negatives` searches when it has a margin: so deep, the kept sets are equal.
+        """
+        wanted = self.range_max or self.range_min + 10 * self.negatives + most_positives
+        return wanted + most_positives
+
+
+class Selected(NamedTuple):
+    """What was selected of a pool."""
+
+    kept: Marks
+    """One a candidate."""
+    short: Marks
+    """One a query: fewer were left than asked for, before any filling."""
+    out: Marks
+    """One a query: left out because it was short."""
+
+
+def select(left: Pool, query_ids: pa.Array, selection: Selection) -> Selected:
+    """Choose among the candidates that the rules left, by (seed, query id, document id) alone.
+
+    Of candidates with the same text only the nearest counts. Documents drawn at random (no
+    source) serve to fill up only, in the order of their ranks.
+    """
+    first = _first_of_its_text(left)
+    proposed = first & (left.sources != 0)
+    place = _places(left, proposed)
+    inside = proposed & (place >= selection.range_min)
+    if selection.range_max:
+        inside &= place < selection.range_max
+    kept = _best(left, inside, _order(left, query_ids, selection), selection.negatives)
+    counts = np.bincount(left.query[kept], minlength=left.queries)
+    short: Marks = counts < selection.negatives
+    out = short & (selection.shortage == "drop")
+    if selection.shortage == "random":
+        spare = first & (left.sources == 0)
+        kept |= spare & (_places(left, spare) + counts[left.query] < selection.negatives)
+    return Selected(kept & ~out[left.query], short, out)
+
+
+def _first_of_its_text(pool: Pool) -> Marks:
+    """The nearest candidate of each text of each query; a document without hash is its own text."""
+    hashes = encoded(pool.documents["content_hash"])
+    texts = np.where(hashes < 0, len(hashes) + np.arange(len(hashes)), hashes)
+    _, first = np.unique(
+        pool.query * (2 * len(hashes) + 1) + texts[pool.document], return_index=True
+    )
+    marks = np.zeros(len(pool), np.bool_)
+    marks[first] = True
+    return marks
+
+
+def _places(pool: Pool, marked: Marks) -> Places:
+    """How many marked candidates of the query come before each."""
+    before: Places = np.cumsum(marked) - marked
+    start = np.searchsorted(pool.query, np.arange(pool.queries))
+    total = np.append(before, np.count_nonzero(marked))
+    places: Places = before - total[start][pool.query]
+    return places
+
+
+def _order(pool: Pool, query_ids: pa.Array, selection: Selection) -> Draws:
+    """A number for each candidate; the smallest are taken."""
+    if selection.sampling == "top":
+        return np.arange(len(pool), dtype=np.float64)
+    query = keys(query_ids, selection.seed, "select")
+    document = keys(pool.documents["id"].combine_chunks(), 0)
+    drawn = uniforms(mixed(query[pool.query], document[pool.document]))
+    if selection.sampling == "random":
+        return drawn
+    gumbel = -np.log(-np.log(drawn))
+    order: Draws = -(pool.score.astype(np.float64) / selection.temperature + gumbel)
+    return order
+
+
+def _best(pool: Pool, inside: Marks, order: Draws, count: int) -> Marks:
+    """The `count` first by `order` of those inside, for each query."""
+    found = np.flatnonzero(inside)
+    found = found[np.lexsort((order[found], pool.query[found]))]
+    query = pool.query[found]
+    place = np.arange(len(found)) - np.searchsorted(query, query)
+    marks = np.zeros(len(pool), np.bool_)
+    marks[found[place < count]] = True
+    return marks
