@@ -68,6 +68,33 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """An operator that says how large its phase's units are where the config does not."""
+
+    unit_bytes: ClassVar[tuple[int, int]]
+    """Smallest and largest unit, in bytes of the source."""
+
+
+@runtime_checkable
+class Accumulates(Protocol):
+    """An operator whose phase adds to its table instead of replacing it.
+
+    Rows of one id are then the same row: a later one is dropped, it is not bad.
+    """
+
+    accumulates: ClassVar[bool]
+
+
+@runtime_checkable
+class HasAsides(Protocol):
+    """An operator with fields that are no part of its identity."""
+
+    aside: ClassVar[frozenset[str]]
+
+
 def identity_fields(operator: Any) -> dict[str, Any]:
     """The fields of an operator that change its output, by name."""
-    return {field.name: getattr(operator, field.name) for field in fields(operator)}
+    aside = operator.aside if isinstance(operator, HasAsides) else frozenset()
+    names = (field.name for field in fields(operator) if field.name not in aside)
+    return {name: getattr(operator, name) for name in names}

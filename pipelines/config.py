@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.base import Operator, Resources
+from operators.beside import besides
 from operators.errors import ConfigError
 from operators.model import Model
 from operators.registry import OPERATORS
@@ -90,7 +91,6 @@ def _phase(
 ) -> Phase | None:
     """A phase; `declared` are the models, and the names of the phases before it."""
     where = f"phase {name}"
-    models, earlier = declared
     if not isinstance(raw, dict):
         mistakes.add(where, f"expected a mapping with read, steps and write, found {short(raw)}")
         return None
@@ -101,19 +101,28 @@ def _phase(
             mistakes.add(where, f"needs '{key}'")
     read = mistakes.build(f"{where}, read", Source, values["read"]) if "read" in values else None
     if read is not None:
-        _check_source(f"{where}, read", read, earlier, mistakes)
+        _check_source(f"{where}, read", read, declared[1], mistakes)
     write = _write(f"{where}, write", values["write"], mistakes) if "write" in values else None
-    steps = values.get("steps") or []
-    if not isinstance(steps, list):
-        mistakes.add(where, f"'steps' is a list of operators, found {short(steps)}")
-        steps = []
-    built = [
-        _step(f"{where}, step {number}", step, models, mistakes)
-        for number, step in enumerate(steps, 1)
-    ]
+    steps = _steps(where, values.get("steps") or [], declared, mistakes)
     if read is None or write is None:
         return None
-    return Phase(name, read, tuple(step for step in built if step is not None), write)
+    return Phase(name, read, steps, write)
+
+
+def _steps(
+    where: str, raw: Any, declared: tuple[dict[str, Model | None], list[str]], mistakes: Mistakes
+) -> tuple[Step, ...]:
+    models, earlier = declared
+    if not isinstance(raw, list):
+        mistakes.add(where, f"'steps' is a list of operators, found {short(raw)}")
+        return ()
+    steps = []
+    for number, values in enumerate(raw, 1):
+        step = _step(f"{where}, step {number}", values, models, mistakes)
+        if step is not None:
+            _check_besides(f"{where}, step {number}", step.operator, earlier, mistakes)
+            steps.append(step)
+    return tuple(steps)
 
 
 def _write(where: str, raw: Any, mistakes: Mistakes) -> Write | None:
@@ -156,6 +165,15 @@ def _check_source(where: str, read: Source, earlier: list[str], mistakes: Mistak
         mistakes.add(where, "needs either 'uri' or 'phase'")
     if read.phase and read.phase not in earlier:
         mistakes.add(where, f"no earlier phase {read.phase!r}{did_you_mean(read.phase, earlier)}")
+
+
+def _check_besides(where: str, operator: Operator, earlier: list[str], mistakes: Mistakes) -> None:
+    for beside in besides(operator):
+        if beside.uri and beside.phase:
+            mistakes.add(where, f"names both uri {beside.uri} and phase {beside.phase!r}")
+        elif beside.phase and beside.phase not in earlier:
+            hint = did_you_mean(beside.phase, earlier)
+            mistakes.add(where, f"no earlier phase {beside.phase!r}{hint}")
 
 
 def _check_tables(phases: Sequence[Phase], mistakes: Mistakes) -> None:

@@ -16,7 +16,7 @@ from operators.storage.keys import duplicates_in_bucket
 from operators.storage.parquet import Shard, read_shard, write_shard
 from operators.storage.receipts import Receipt, RunFolder
 from pipelines.shards import quarantine
-from pipelines.work import Job
+from pipelines.work import REPEATED, Job
 
 REASON = "duplicate id"
 Rows = npt.NDArray[np.int64]
@@ -38,9 +38,13 @@ def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: Paral
         parts = {
             shard: by_part[part_of(shard)] for shard in receipt.shards if part_of(shard) in by_part
         }
-        if sum(len(rows) for rows in parts.values()) > receipts[unit].bad.get(REASON, 0):
+        if sum(len(rows) for rows in parts.values()) > receipts[unit].bad.get(_reason(job), 0):
             job.folder.amend(_amended(job, receipt, parts))
     return len(losers)
+
+
+def _reason(job: Job) -> str:
+    return REPEATED if job.accumulates else REASON
 
 
 def part_of(shard: Shard) -> str:
@@ -71,21 +75,28 @@ def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, Rows]) -> Receip
         table = read_shard(folder.table_uri, shard.path)
         stays = np.ones(len(table), bool)
         stays[rows] = False
-        bad.append(_as_bad(table.filter(~stays)))
+        if not job.accumulates:
+            bad.append(_as_bad(table.filter(~stays)))
         kept = table.filter(pa.array(stays))
         lineage = {"corpusmill.fingerprint": job.fingerprint, "corpusmill.unit": part_of(shard)}
         place = shards.index(shard)
         shards[place] = write_shard(folder.table_uri, folder.run, part_of(shard), kept, lineage)
+    counts = dict(receipt.bad)
+    counts[_reason(job)] = counts.get(_reason(job), 0) + sum(map(len, losers.values()))
+    if job.accumulates:
+        return _trimmed(receipt, shards, counts)
     rejected = pa.concat_tables(bad)
     if receipt.quarantine:
         rejected = pa.concat_tables([read_shard(folder.table_uri, receipt.quarantine), rejected])
-    counts = dict(receipt.bad)
-    counts[REASON] = counts.get(REASON, 0) + sum(len(rows) for rows in losers.values())
+    written = quarantine(folder, f"{receipt.unit}.amended", rejected)
+    return replace(_trimmed(receipt, shards, counts), quarantine=written)
+
+
+def _trimmed(receipt: Receipt, shards: list[Shard], counts: dict[str, int]) -> Receipt:
     return replace(
         receipt,
         shards=tuple(shard for shard in shards if shard.rows),
         rows_out=sum(shard.rows for shard in shards),
-        quarantine=quarantine(folder, f"{receipt.unit}.amended", rejected),
         bad=counts,
     )
 

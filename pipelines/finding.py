@@ -32,6 +32,8 @@ class Found:
     format: Format
     files: tuple[store.File, ...]
     version: int = -1
+    columns: tuple[str, ...] = ()
+    """Of a Delta table; of files only reading tells."""
 
     @property
     def kind(self) -> Kind:
@@ -72,7 +74,7 @@ def _find_delta(source: Source, uri: str) -> Found:
     if version > newest:
         raise SourceError(uri, f"it has no version {version}; the newest is {newest}")
     files = [store.File(file.uri, file.size, "") for file in table.files(version)]
-    return Found("delta", tuple(files), version)
+    return Found("delta", tuple(files), version, tuple(table.schema(version).names))
 
 
 def _beir_files(uri: str, part: str) -> list[str]:

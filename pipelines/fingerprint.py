@@ -1,7 +1,7 @@
 """Identity is content: fingerprints of operators and models, and the key of a run (DESIGN §4)."""
 
 import json
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib import metadata
@@ -9,6 +9,7 @@ from typing import Any
 
 from operators import model as models
 from operators.base import Fitted, Operator, identity_fields
+from operators.beside import Beside
 from operators.text.source import Source
 from pipelines.spec import Step
 
@@ -88,6 +89,8 @@ def _backend() -> dict[str, str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, models.Model):
         return models.identity(value)
+    if isinstance(value, Beside):
+        return value.snapshot or [value.uri, value.phase, value.version]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
@@ -95,5 +98,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _plain(identity_fields(value))
     raise TypeError(f"a field of type {type(value).__name__} has no stable identity")

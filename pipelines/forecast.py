@@ -2,12 +2,13 @@
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from operators.beside import besides
 from operators.storage import uri as store
 from operators.storage.parquet import write_rows
 from operators.storage.stored import stored
@@ -15,6 +16,7 @@ from operators.text.mapping import source_schema
 from operators.text.source import with_defaults
 from pipelines.estimate import Estimate, Figure, estimate
 from pipelines.fit import pinned
+from pipelines.listing import list_source
 from pipelines.plan import PhasePlan, bind, plan_phase
 from pipelines.spec import Phase, Pipeline
 
@@ -47,26 +49,50 @@ def forecasts(pipeline: Pipeline, *, probe: bool) -> Iterator[Forecast]:
     before: dict[str, Forecast] = {}
     for phase in pipeline.phases:
         source = before.get(phase.read.phase)
-        if source is None or source.nothing_to_do:
-            forecast = _planned(phase, source, price, probe=probe)
+        if _awaits(phase, before):
+            forecast = _bound(phase, source)
+        elif source is None or source.nothing_to_do:
+            forecast = _planned(phase, before, price, probe=probe)
         else:
             forecast = _supposed(phase, source, price, probe=probe)
         before[phase.name] = forecast
         yield forecast
 
 
-def _planned(phase: Phase, source: Forecast | None, price: float, *, probe: bool) -> Forecast:
-    versions = {}
-    if source is not None and source.plan is not None:
-        versions[source.phase.name] = (source.phase.write.table, source.plan.parent)
+def _awaits(phase: Phase, before: Mapping[str, Forecast]) -> bool:
+    """Whether a step reads, beside its input, what an earlier phase has yet to commit."""
+    named = {found.phase for step in phase.steps for found in besides(step.operator)}
+    return any(not before[name].nothing_to_do for name in named & before.keys())
+
+
+def _bound(phase: Phase, source: Forecast | None) -> Forecast:
+    """Columns only: a table that the steps need is not there to be asked."""
+    if source is None:
+        return Forecast(phase, bind(list_source(phase.read).schema, phase.steps)[-1], None, None)
+    return Forecast(phase, bind(_columns(phase, source), phase.steps)[-1], None, None)
+
+
+def _columns(phase: Phase, source: Forecast) -> pa.Schema:
+    schema = stored(source.schema)
+    named = with_defaults(phase.read, "delta", as_it_is="text" not in schema.names)
+    return source_schema(named, schema)
+
+
+def _planned(
+    phase: Phase, before: Mapping[str, Forecast], price: float, *, probe: bool
+) -> Forecast:
+    versions = {
+        name: (forecast.phase.write.table, forecast.plan.parent)
+        for name, forecast in before.items()
+        if forecast.plan is not None
+    }
     plan = plan_phase(pinned(phase), versions)
     found = None if plan.nothing_to_do else estimate(plan, price, probe=probe)
     return Forecast(phase, plan.schemas[-1], plan, found)
 
 
 def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> Forecast:
-    columns = source_schema(with_defaults(phase.read, "delta"), stored(source.schema))
-    schema = bind(columns, phase.steps)[-1]
+    schema = bind(_columns(phase, source), phase.steps)[-1]
     earlier = source.found
     if earlier is None or not earlier.sample.complete or not len(earlier.sample.good):
         return Forecast(phase, schema, None, None)

@@ -49,10 +49,13 @@ def counted(receipts: Iterable[Receipt], bad_units: dict[str, str]) -> Counts:
     )
 
 
-def refusals(gate: Gate, counts: Counts) -> tuple[str, ...]:
-    """Why these counts may not be published; empty when they may."""
+def refusals(gate: Gate, counts: Counts, *, adds: bool = False) -> tuple[str, ...]:
+    """Why these counts may not be published; empty when they may.
+
+    `adds`: the rows come on top of those that are there, so that none is enough.
+    """
     reasons = []
-    if counts.rows_out == 0:
+    if counts.rows_out == 0 and not adds:
         reasons.append("no row is left")
     least = gate.min_rows if gate.min_rows > 1 else gate.min_rows * counts.rows_in
     if counts.rows_out < least:
@@ -66,9 +69,9 @@ def refusals(gate: Gate, counts: Counts) -> tuple[str, ...]:
         )
     if len(counts.bad_units) > gate.max_bad_units:
         first = next(iter(counts.bad_units.values()))
+        failed = "1 unit" if len(counts.bad_units) == 1 else f"{len(counts.bad_units)} units"
         reasons.append(
-            f"{len(counts.bad_units)} units failed, more than max_bad_units "
-            f"{gate.max_bad_units} (the first: {first})"
+            f"{failed} failed, more than max_bad_units {gate.max_bad_units} (the first: {first})"
         )
     if counts.not_finite:
         reasons.append(f"{counts.not_finite} vectors are not finite")

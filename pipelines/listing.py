@@ -60,11 +60,13 @@ def list_source(source: Source) -> Listing:
     files are read side by side; of JSON lines the first thousand of the first file that has any.
     """
     found = find(source)
-    named = with_defaults(replace(source, uri=store.absolute(source.uri)), found.format)
+    as_it_is = found.format == "delta" and "text" not in found.columns
+    named = replace(source, uri=store.absolute(source.uri))
+    named = with_defaults(named, found.format, as_it_is=as_it_is)
     named = replace(named, version=found.version)
     footers: list[Footer] = []
     if found.kind == "parquet":
-        footers = _footers(named, found.files)
+        footers = _footers(named, found.files, found.columns)
         schema = footers[0].schema
     else:
         pieces = [whole_piece(found.kind, file) for file in found.files if file.size]
@@ -92,8 +94,8 @@ def whole_piece(kind: Kind, file: store.File) -> Piece:
     return Piece(file.uri, kind, file.version, file.size, 0, file.size)
 
 
-def _footers(source: Source, files: Sequence[store.File]) -> list[Footer]:
-    names = (source.id, *source.text, *source.keep)
+def _footers(source: Source, files: Sequence[store.File], every: Sequence[str]) -> list[Footer]:
+    names = (source.id, *source.text, *source.keep) if source.text else every
     with ThreadPoolExecutor(_PARALLEL) as pool:
         read = list(pool.map(lambda file: _footer_or_damage(file, names), files))
     whole = [footer for footer in read if isinstance(footer, Footer)]

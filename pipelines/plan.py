@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from operators import columns
+from operators.base import Accumulates, Operator, Sized
+from operators.beside import Around, Beside, Settles
 from operators.errors import ConfigError, ContractError
 from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
 from operators.storage.table import Table
 from operators.text.source import Source, Unit
-from pipelines.fingerprint import fingerprints, recipe, run_key
+from pipelines.fingerprint import digest, fingerprints, recipe, run_key, step_identity
 from pipelines.listing import Listing, list_source
 from pipelines.spec import Phase, Step
 from pipelines.units import cut_units
@@ -61,7 +63,13 @@ class PhasePlan:
             schemas=self.schemas,
             fingerprint=self.fingerprints["recipe"],
             buckets=max(1, -(-rows // _ROWS_A_BUCKET)),
+            accumulates=self.accumulates,
         )
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether the phase adds rows to those its table has."""
+        return any(isinstance(step.operator, Accumulates) for step in self.phase.steps)
 
     def pending(self, receipts: Mapping[str, Receipt]) -> list[Unit]:
         """The units that still have something to do."""
@@ -78,14 +86,16 @@ def plan_phase(
     """
     source = resolved(phase.read, versions or {})
     listing = list_source(source)
-    unit_bytes = source.unit_bytes or _unit_bytes(listing.size)
+    table = Table(phase.write.table)
+    table.check_writable()
+    parent = table.version()
+    own = Beside(table.uri, version=parent) if parent >= 0 else Beside()
+    phase = replace(phase, steps=_settled(phase.steps, listing.source, versions or {}, own))
+    unit_bytes = source.unit_bytes or _unit_bytes(listing.size, phase.steps)
     listing = replace(listing, source=replace(listing.source, unit_bytes=unit_bytes))
     source = listing.source
     schemas = bind(listing.schema, phase.steps)
     prints = fingerprints(source, phase.steps)
-    table = Table(phase.write.table)
-    table.check_writable()
-    parent = table.version()
     committed = table.lineage(parent) if parent >= 0 else None
     return PhasePlan(
         phase=phase,
@@ -98,6 +108,28 @@ def plan_phase(
         run=run_key(prints["recipe"], listing.snapshot, parent, nonce),
         committed=None if nonce else committed,
     )
+
+
+def _settled(
+    steps: tuple[Step, ...],
+    source: Source,
+    versions: Mapping[str, tuple[str, int]],
+    own: Beside,
+) -> tuple[Step, ...]:
+    """The steps with everything that only the plan knows; the last first, for the others see it."""
+    done: list[Step] = []
+    for step in reversed(steps):
+        operator = step.operator
+        if isinstance(operator, Settles):
+            following = tuple(later.operator for later in done)
+            around = Around(source, versions, own, following, _identified)
+            step = replace(step, operator=operator.settled(around))
+        done.insert(0, step)
+    return tuple(done)
+
+
+def _identified(operator: Operator) -> str:
+    return digest(step_identity(operator))
 
 
 def bind(schema: pa.Schema, steps: tuple[Step, ...]) -> tuple[pa.Schema, ...]:
@@ -142,6 +174,8 @@ def readable(plan: PhasePlan) -> dict[str, object]:
     return recipe(plan.source, plan.phase.steps)
 
 
-def _unit_bytes(total: int) -> int:
+def _unit_bytes(total: int, steps: tuple[Step, ...]) -> int:
     """Enough units to share among workers and to retry cheaply, few enough to list quickly."""
-    return min(max(total // _UNITS, _SMALLEST_UNIT), _LARGEST_UNIT)
+    sized = (step.operator.unit_bytes for step in steps if isinstance(step.operator, Sized))
+    smallest, largest = next(sized, (_SMALLEST_UNIT, _LARGEST_UNIT))
+    return min(max(total // _UNITS, smallest), largest)

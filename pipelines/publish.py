@@ -7,6 +7,7 @@ from typing import Any
 
 from operators import model as models
 from operators.errors import GateError
+from operators.storage.parquet import Shard
 from operators.storage.receipts import Receipt, RunFolder
 from operators.storage.table import Table
 from pipelines.fingerprint import code_version
@@ -26,11 +27,13 @@ def publish(
     table = plan.phase.write.table
     counts = counted(receipts.values(), bad_units)
     folder = RunFolder(table, plan.run)
-    reasons = refusals(plan.phase.write.gate, counts)
+    reasons = refusals(plan.phase.write.gate, counts, adds=plan.accumulates and plan.parent >= 0)
     if reasons:
         folder.finish("refused")
         raise GateError(table, reasons)
     shards = [shard for receipt in receipts.values() for shard in receipt.shards]
+    kept = Table(table).files(plan.parent) if plan.accumulates and plan.parent >= 0 else []
+    shards += [Shard(file.path, file.rows, file.size, "") for file in kept]
     days = plan.phase.write.keep_days
     delta = Table(
         table,
@@ -38,7 +41,10 @@ def publish(
         file_retention=f"interval {days} days",
     )
     quarantined = sorted(receipt.quarantine for receipt in receipts.values() if receipt.quarantine)
-    record = lineage(plan, counts) | {"quarantine_files": quarantined}
+    record = lineage(plan, counts) | {
+        "quarantine_files": quarantined,
+        "kept_rows": sum(file.rows for file in kept),
+    }
     version = delta.commit(plan.parent, plan.schemas[-1], shards, record, plan.run)
     folder.finish("committed")
     return version, counts

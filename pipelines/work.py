@@ -24,6 +24,9 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 3
 """A unit begun that often without a receipt is a suspect: it runs alone, then in halves."""
 
+REPEATED = "the same row again"
+"""Kind of a row that an accumulating table had already; it is dropped and no fault."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,6 +40,8 @@ class Job:
     """The schema that is read, then the one after each step."""
     fingerprint: str
     buckets: int
+    accumulates: bool = False
+    """Rows of one id are the same row: a later one is dropped, it is not bad."""
 
     @property
     def folder(self) -> RunFolder:
@@ -169,6 +174,7 @@ def bad_rows(receipts: Sequence[Receipt]) -> Counter[str]:
     total: Counter[str] = Counter()
     for receipt in receipts:
         total.update(receipt.bad)
+    total.pop(REPEATED, None)
     return total
 
 

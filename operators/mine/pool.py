@@ -16,13 +16,13 @@ Scores = npt.NDArray[np.float32]
 Marks = npt.NDArray[np.bool_]
 
 DOCUMENTS = pa.schema(
-    [
+    (
         columns.ID,
         columns.CONTENT_HASH,
         columns.PARENT_ID,
         columns.SOURCE_FILE,
         columns.SOURCE_ROW,
-    ]
+    )
 )
 """What is known of a document; `parent_id` is null where the corpus is not chunked."""
 

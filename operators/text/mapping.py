@@ -15,8 +15,11 @@ _MADE = ("id", "text", "content_hash", "source_file", "source_row", "error")
 def source_schema(source: Source, file_schema: pa.Schema) -> pa.Schema:
     """The columns of a source's good rows; ContractError or ConfigError where it cannot be mapped.
 
-    Kept columns have the Parquet file's type as Delta stores it, or string from text formats.
+    Kept columns have the Parquet file's type as Delta stores it, or string from text formats. A
+    source without text columns gives every column as it is.
     """
+    if not source.text:
+        return _as_it_is(source, file_schema)
     for name in (source.id, *source.text, *source.keep):
         if name not in file_schema.names:
             needed = "string or integer" if name == source.id else "string"
@@ -30,6 +33,15 @@ def source_schema(source: Source, file_schema: pa.Schema) -> pa.Schema:
         made = "is made by the reader itself" if clashes[0] in _MADE else "is named twice"
         raise ConfigError((f"read: keep: column {clashes[0]!r} {made}",))
     return row_schema([kept_field(file_schema.field(name)) for name in source.keep])
+
+
+def _as_it_is(source: Source, schema: pa.Schema) -> pa.Schema:
+    if source.id != columns.ID.name or columns.ID not in schema:
+        found = f"only {', '.join(schema.names)}"
+        raise ContractError("read", "id", "string, in a table without text", found)
+    if source.keep:
+        raise ConfigError(("read: keep: a table without text is read with all of its columns",))
+    return pa.schema([kept_field(field) for field in schema])
 
 
 def row_schema(kept: Sequence[pa.Field]) -> pa.Schema:

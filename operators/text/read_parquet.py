@@ -57,17 +57,17 @@ def read_footer(file: store.File, columns: Sequence[str]) -> Footer:
 def read_rows(piece: Piece, columns: Sequence[str]) -> pa.Table:
     """Rows [start, stop) of the piece's file, in order, at most `max_rows` of them.
 
-    Streams page by page, so that a range of an oversized row group never holds the whole group.
+    No columns named are all of them. Streams page by page, so that a range of an oversized row
+    group never holds the whole group.
     """
     stop = piece.stop if piece.max_rows < 0 else min(piece.stop, piece.start + piece.max_rows)
     with unchanged(piece) as stream:
         file = pq.ParquetFile(stream)
+        names = list(dict.fromkeys(columns)) or file.schema_arrow.names
         groups, skip = _groups(file.metadata, piece.start, stop)
-        batches = file.iter_batches(
-            _BATCH, row_groups=groups, columns=list(dict.fromkeys(columns)), use_threads=False
-        )
+        batches = file.iter_batches(_BATCH, row_groups=groups, columns=names, use_threads=False)
         kept = list(_between(batches, skip, stop - piece.start))
-        schema = pa.schema([file.schema_arrow.field(name) for name in dict.fromkeys(columns)])
+        schema = pa.schema([file.schema_arrow.field(name) for name in names])
     return pa.Table.from_batches(kept) if kept else schema.empty_table()
 
 

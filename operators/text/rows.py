@@ -1,9 +1,10 @@
 """From source units to checked rows: mapping, text, hashes, and a reason for each bad row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
@@ -30,9 +31,30 @@ def read_unit(source: Source, unit: Unit) -> Iterator[tuple[int, pa.Table]]:
         yield 0, pa.concat_tables([_read_parquet(source, piece) for piece in unit.pieces])
         return
     bound = (source.unit_bytes or UNIT_BYTES) if unit.splits else None
-    kept = [pa.field(name, pa.string()) for name in source.keep]
     for part, (files, records) in enumerate(_parts(source, unit, bound)):
-        yield part, _mapped(source, kept, gather(source, files, records))
+        yield part, text_rows(source, files, records)
+
+
+def text_rows(source: Source, files: Sequence[str], records: Sequence[Record]) -> pa.Table:
+    """Records of text files as checked rows; `files` names the file of each."""
+    kept = [pa.field(name, pa.string()) for name in source.keep]
+    return _mapped(source, kept, gather(source, files, records))
+
+
+def parquet_rows(
+    source: Source, file: str, table: pa.Table, numbers: npt.NDArray[np.int64]
+) -> pa.Table:
+    """Rows of one Parquet file as checked rows; `numbers` tells which row of the file each is."""
+    kept = [kept_field(table.schema.field(name)) for name in source.keep]
+    raw = Raw(
+        ids=_as(table[source.id], pa.string()),
+        parts=tuple(_as(table[name], pa.string()) for name in source.text),
+        kept=tuple(_as(table[field.name], field.type) for field in kept),
+        files=pa.repeat(pa.scalar(file), len(table)),
+        rows=pa.array(numbers),
+        errors=pa.nulls(len(table), pa.string()),
+    )
+    return _mapped(source, kept, raw)
 
 
 def piece_records(source: Source, piece: Piece) -> Iterator[Record]:
@@ -65,18 +87,22 @@ def _parts(
 
 
 def _read_parquet(source: Source, piece: Piece) -> pa.Table:
+    if not source.text:
+        return _as_it_is(source, read_parquet.read_rows(piece, ()))
     table = read_parquet.read_rows(piece, (source.id, *source.text, *source.keep))
-    rows = len(table)
-    kept = [kept_field(table.schema.field(name)) for name in source.keep]
-    raw = Raw(
-        ids=_as(table[source.id], pa.string()),
-        parts=tuple(_as(table[name], pa.string()) for name in source.text),
-        kept=tuple(_as(table[field.name], field.type) for field in kept),
-        files=pa.repeat(pa.scalar(relative(root_of(source), piece.uri)), rows),
-        rows=pa.array(np.arange(piece.start, piece.start + rows, dtype=np.int64)),
-        errors=pa.nulls(rows, pa.string()),
-    )
-    return _mapped(source, kept, raw)
+    numbers = np.arange(piece.start, piece.start + len(table), dtype=np.int64)
+    return parquet_rows(source, relative(root_of(source), piece.uri), table, numbers)
+
+
+def _as_it_is(source: Source, table: pa.Table) -> pa.Table:
+    """Rows of a table of our own, with no error: they were checked when it was made."""
+    fields = [kept_field(field) for field in table.schema]
+    made = [_as(table[field.name], field.type) for field in fields]
+    made.append(pa.nulls(len(table), pa.string()))
+    rows = pa.table(made, schema=pa.schema([*fields, columns.ERROR]))
+    if source.sample >= 1:
+        return rows
+    return rows.filter(pa.array(shares(rows[columns.ID.name], source.seed) < source.sample))
 
 
 def _as(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.Array:

@@ -37,7 +37,10 @@ class Source:
     id: str = ""
     """Column that names a row; the default is `_id` for BEIR, else `id`."""
     text: Names = ()
-    """Columns joined to the text; the default is title and text for BEIR, else `text`."""
+    """Columns joined to the text; the default is title and text for BEIR, else `text`.
+
+    A Delta table without `text`, such as one of vectors, is read as it is: every column.
+    """
     separator: str = " "
     keep: Names = ()
     """Columns passed through to the output."""
@@ -62,14 +65,18 @@ class Source:
     """
 
 
-def with_defaults(source: Source, found: Format) -> Source:
-    """The source with its format and column names filled in, as the readers need it."""
+def with_defaults(source: Source, found: Format, *, as_it_is: bool = False) -> Source:
+    """The source with its format and column names filled in, as the readers need it.
+
+    `as_it_is`: no column becomes the text, and all of them are read.
+    """
     beir = found == "beir"
+    text = () if as_it_is else ("title", "text") if beir else ("text",)
     return replace(
         source,
         format=found,
         id=source.id or ("_id" if beir else "id"),
-        text=source.text or (("title", "text") if beir else ("text",)),
+        text=source.text or text,
     )
 
 

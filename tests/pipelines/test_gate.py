@@ -42,7 +42,7 @@ def bad(rows: int) -> Counts:
         (
             Gate(),
             replace(GOOD, bad_units={"u1": "a.gz: cut short"}),
-            ("1 units failed, more than max_bad_units 0 (the first: a.gz: cut short)",),
+            ("1 unit failed, more than max_bad_units 0 (the first: a.gz: cut short)",),
         ),
         (Gate(max_bad_units=1), replace(GOOD, bad_units={"u1": "a.gz: cut short"}), ()),
     ],

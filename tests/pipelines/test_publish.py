@@ -157,7 +157,7 @@ def test_a_unit_that_failed_counts_against_the_gate_and_is_named_in_the_commit(t
     plan, receipts = worked(str(tmp_path))
     first = plan.units[0].id
     left = {unit: receipt for unit, receipt in receipts.items() if unit != first}
-    with pytest.raises(GateError, match=r"1 units failed.*a\.jsonl: it burnt"):
+    with pytest.raises(GateError, match=r"1 unit failed.*a\.jsonl: it burnt"):
         publish(plan, left, {first: "a.jsonl: it burnt"})
     plan, receipts = worked(str(tmp_path), gate=Gate(max_bad_rows=1, max_bad_units=1))
     publish(plan, {unit: receipts[unit] for unit in left}, {first: "a.jsonl: it burnt"})
