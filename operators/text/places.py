@@ -16,3 +16,13 @@ def relative(root: str, uri: str) -> str:
     if uri == root:
         return uri.rpartition("/")[2]
     return uri.removeprefix(root.rstrip("/") + "/")
+
+
+def located(source: Source, file: str) -> str:
+    """The URI of a file that `relative` told: its inverse."""
+    root = root_of(source)
+    if "://" in file or file.startswith("/"):
+        return file
+    if file == root.rpartition("/")[2] and store.names_in(root) is None:
+        return root
+    return store.join(root, file)

@@ -1,7 +1,7 @@
 """CSV and TSV to records: a header line, then one record a line unless the source says else."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,9 +17,14 @@ Row = tuple[int, int, list[str] | BadRowError]
 
 def records(source: Source, piece: Piece) -> Iterator[Record]:
     """Every record of the piece but the header; what cannot be used carries its error."""
+    return records_of(source, piece, piece_lines(piece, longest_line(source)))
+
+
+def records_of(source: Source, piece: Piece, lines: Iterable[Line]) -> Iterator[Record]:
+    """The records of lines of the piece's file, but the header."""
     start, names = header(source, replace(piece, start=0, stop=piece.size))
     columns = positions(source, piece.uri, names) if names else ()
-    for offset, size, fields in _rows(source, piece):
+    for offset, size, fields in _rows(source, piece, lines):
         if offset > start:
             yield _record(source, columns, len(names), (offset, size, fields))
 
@@ -27,7 +32,7 @@ def records(source: Source, piece: Piece) -> Iterator[Record]:
 @lru_cache(maxsize=64)
 def header(source: Source, piece: Piece) -> tuple[int, tuple[str, ...]]:
     """Where the header of the piece's file starts, and its column names."""
-    rows = _rows(source, piece)
+    rows = _rows(source, piece, piece_lines(piece, longest_line(source)))
     offset, _, names = next(rows, (0, 0, []))
     if isinstance(names, BadRowError):
         raise SourceError(piece.uri, f"the header cannot be read: {names}")
@@ -45,10 +50,9 @@ def positions(source: Source, uri: str, names: Sequence[str]) -> tuple[int, ...]
     return tuple(found[column] for column in (source.id, *source.text, *source.keep))
 
 
-def _rows(source: Source, piece: Piece) -> Iterator[Row]:
-    longest = longest_line(source)
-    csv.field_size_limit(longest)  # 128 KiB by default; of the process, so set before each use
-    lines = piece_lines(piece, longest)
+def _rows(source: Source, piece: Piece, lines: Iterable[Line]) -> Iterator[Row]:
+    # 128 KiB by default; of the process, so set before each use
+    csv.field_size_limit(longest_line(source))
     delimiter = "\t" if ".tsv" in piece.uri.lower()[-9:] else ","
     if source.newlines_in_values:
         return _records_over_lines(lines, delimiter)
@@ -71,7 +75,7 @@ def _fields(line: Line, delimiter: str) -> list[str] | BadRowError:
         return BadRowError(f"not valid CSV: {error}; {_HINT}")
 
 
-def _records_over_lines(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
+def _records_over_lines(lines: Iterable[Line], delimiter: str) -> Iterator[Row]:
     """Records that may span lines; one that cannot be parsed ends where the parser gave up."""
     taken: list[Line] = []
 

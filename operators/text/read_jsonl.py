@@ -1,7 +1,7 @@
 """JSON lines to records: one object a line, plain or compressed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from operators.text.lines import Line, longest_line, piece_lines
@@ -13,7 +13,12 @@ _KINDS = {bool: "a boolean", int: "a number", float: "a number", list: "a list",
 
 def records(source: Source, piece: Piece) -> Iterator[Record]:
     """Every line of the piece that is not blank; what cannot be used carries its error."""
-    for line in piece_lines(piece, longest_line(source)):
+    return records_of(source, piece_lines(piece, longest_line(source)))
+
+
+def records_of(source: Source, lines: Iterable[Line]) -> Iterator[Record]:
+    """The records of lines, blank ones left out."""
+    for line in lines:
         if line.data is None or line.data.strip():
             yield _record(source, line)
 
