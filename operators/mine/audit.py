@@ -12,22 +12,21 @@ from operators.mine.case import Case, Rule
 from operators.mine.rules import Verdict
 from operators.mine.selection import Selected, Selection
 
-AUDIT = pa.schema(
-    [
-        ("candidates", pa.int32()),
-        ("short", pa.bool_()),
-        ("masked", pa.int32()),
-        ("masked_found", pa.int32()),
-        ("masked_left", pa.list_(pa.int32())),
-        ("masked_mined", pa.int32()),
-        ("dropped_ids", pa.list_(pa.string())),
-        ("dropped_by", pa.list_(pa.string())),
-        ("dropped_scores", pa.list_(pa.float32())),
-        ("dropped_hashes", pa.list_(pa.binary())),
-        ("dropped_files", pa.list_(pa.string())),
-        ("dropped_rows", pa.list_(pa.int64())),
-    ]
-)
+_TYPES: dict[str, pa.DataType] = {
+    "candidates": pa.int32(),
+    "short": pa.bool_(),
+    "masked": pa.int32(),
+    "masked_found": pa.int32(),
+    "masked_left": pa.list_(pa.int32()),
+    "masked_mined": pa.int32(),
+    "dropped_ids": pa.list_(pa.string()),
+    "dropped_by": pa.list_(pa.string()),
+    "dropped_scores": pa.list_(pa.float32()),
+    "dropped_hashes": pa.list_(pa.binary()),
+    "dropped_files": pa.list_(pa.string()),
+    "dropped_rows": pa.list_(pa.int64()),
+}
+AUDIT = pa.schema(_TYPES)
 """Columns of the negatives table that `summary` reads; `masked_left` goes with `dropped_rules`.
 
 candidates: proposed before the rules. short: fewer left than asked for. masked: positives hidden;

@@ -63,3 +63,9 @@ def encoded(column: pyarrow.ChunkedArray) -> Places:
     if isinstance(numbers, pyarrow.ChunkedArray):
         numbers = numbers.combine_chunks()
     return np.asarray(numbers.indices.fill_null(-1)).astype(np.int64)
+
+
+def place_of(query: Places) -> Places:
+    """The place of each candidate among those of its query; ascending by query."""
+    places: Places = np.arange(len(query)) - np.searchsorted(query, query)
+    return places

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators.base import STRICT
-from operators.mine.case import encoded
+from operators.mine.case import encoded, place_of
 from operators.mine.draws import Draws, keys, mixed, uniforms
 from operators.mine.pool import Marks, Places, Pool
 
@@ -119,8 +119,6 @@ def _best(pool: Pool, inside: Marks, order: Draws, count: int) -> Marks:
     """The `count` first by `order` of those inside, for each query."""
     found = np.flatnonzero(inside)
     found = found[np.lexsort((order[found], pool.query[found]))]
-    query = pool.query[found]
-    place = np.arange(len(found)) - np.searchsorted(query, query)
     marks = np.zeros(len(pool), np.bool_)
-    marks[found[place < count]] = True
+    marks[found[place_of(pool.query[found]) < count]] = True
     return marks
