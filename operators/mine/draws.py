@@ -1,6 +1,7 @@
 """Random numbers that belong to a query and a document, so that neither shards nor order matter."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,29 @@ def keys(ids: pa.Array, seed: int, purpose: str = "") -> Keys:
     """64 bits for each id by blake2b, keyed by the seed and by what they are drawn for."""
     key = seed.to_bytes(16, "little", signed=True) + purpose.encode()
     drawn = [
-        int.from_bytes(hashlib.blake2b(value.as_py(), digest_size=8, key=key).digest(), "little")
-        for value in ids.cast(pa.binary())
+        int.from_bytes(hashlib.blake2b(value, digest_size=8, key=key).digest(), "little")
+        for value in as_bytes(ids)
     ]
     return np.array(drawn, np.uint64)
+
+
+def document_keys(ids: pa.ChunkedArray, rows: Places) -> Keys:
+    """The key of the document in each row; the same for every seed and purpose."""
+    used, place = np.unique(rows, return_inverse=True)
+    return keys(whole(ids.take(used)), 0)[place]
+
+
+def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as one array."""
+    if isinstance(column, pa.Array):
+        return column
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def as_bytes(texts: pa.Array) -> Iterable[bytes]:
+    """The UTF-8 bytes of each text; none may be null."""
+    values: Iterable[bytes] = texts.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    return values
 
 
 def mixed(a: Keys, b: Keys) -> Keys:

@@ -100,6 +100,16 @@ def filled(pool: Pool, drawn: Places) -> Pool:
     )
 
 
+def proposers(sources: Places, names: Sequence[str]) -> pa.Array:
+    """Who proposed each candidate: the sources' names joined by "+", or "random"."""
+    found, place = np.unique(sources, return_inverse=True)
+    told = [
+        "+".join(name for bit, name in enumerate(names) if bits >> bit & 1) or "random"
+        for bits in map(int, found)
+    ]
+    return pa.array(np.array(told, np.object_)[place], pa.string())
+
+
 class _Listed(NamedTuple):
     """A source's candidates by query and rank, each pair once."""
 

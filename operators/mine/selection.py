@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from operators.base import STRICT
 from operators.mine.case import encoded, place_of
-from operators.mine.draws import Draws, keys, mixed, uniforms
+from operators.mine.draws import Draws, document_keys, keys, mixed, uniforms
 from operators.mine.pool import Marks, Places, Pool
 
 
@@ -106,8 +106,8 @@ def _order(pool: Pool, query_ids: pa.Array, selection: Selection) -> Draws:
     if selection.sampling == "top":
         return np.arange(len(pool), dtype=np.float64)
     query = keys(query_ids, selection.seed, "select")
-    document = keys(pool.documents["id"].combine_chunks(), 0)
-    drawn = uniforms(mixed(query[pool.query], document[pool.document]))
+    document = document_keys(pool.documents["id"], pool.document)
+    drawn = uniforms(mixed(query[pool.query], document))
     if selection.sampling == "random":
         return drawn
     gumbel = -np.log(-np.log(drawn))
