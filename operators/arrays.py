@@ -9,6 +9,14 @@ import pyarrow as pa
 Column = pa.Array | pa.ChunkedArray
 
 
+def whole(column: Column) -> pa.Array:
+    """A column as one array, however many chunks it has."""
+    if isinstance(column, pa.Array):
+        return column
+    parts: list[pa.Array] = [*column.chunks, pa.array([], column.type)]
+    return pa.concat_arrays(parts) if len(parts) != 2 else parts[0]
+
+
 def to_column(matrix: npt.NDArray[Any]) -> pa.ListArray:
     """Turn an (n, d) matrix into n lists of d values."""
     rows, dim = matrix.shape

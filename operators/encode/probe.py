@@ -19,14 +19,15 @@ def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
     """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
     text = _TEXT.lower() if folder.lower_case else _TEXT
     ids = load(folder).encode(text).ids
-    _check_tokens(folder, embedder.model, text, ids)
+    check_tokens(folder, embedder.model, text, ids)
     ids = ids[: folder.max_length]
     _check_padding(embedder, np.array(ids, np.int32))
     if shape.guessed:
         _check_direction(folder, embedder, ids)
 
 
-def _check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None:
+def check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None:
+    """ModelError unless the model's own tokenizer gives the text the same ids."""
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(

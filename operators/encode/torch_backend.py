@@ -46,6 +46,30 @@ def load(folder: Folder, model: str, precision: Precision, device: torch.device)
     if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
         raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
     family = AutoModelForTextEncoding if folder.model_type in _ENCODER_HALVES else AutoModel
+    return backend(read(family, folder, model, precision, _UNUSED), folder, device)
+
+
+def backend(network: Any, folder: Folder, device: torch.device) -> TorchBackend:
+    """A network whose first output is its last hidden states, moved to `device`."""
+    network = network.to(device).eval()
+    takes_positions = "position_ids" in inspect.signature(network.forward).parameters
+    numbers_positions = folder.is_decoder and takes_positions
+    return TorchBackend(network, device, padding_id(folder), numbers_positions)
+
+
+def padding_id(folder: Folder) -> int:
+    """The id that fills up shorter rows; what it stands for is masked."""
+    return int(folder.config.get("pad_token_id") or 0)
+
+
+def read(
+    family: Any, folder: Folder, model: str, precision: Precision, unused: tuple[str, ...]
+) -> Any:
+    """The folder as a network of one of transformers' families, such as `AutoModel`.
+
+    ModelError when its weights cannot be loaded, or lack a tensor whose name has no part of
+    `unused`.
+    """
     with _quiet():
         try:
             network, report = family.from_pretrained(
@@ -60,16 +84,13 @@ def load(folder: Folder, model: str, precision: Precision, device: torch.device)
             cause = str(error).strip().split("\n")[0]
             raise ModelError(model, f"transformers cannot load it ({cause})") from error
     missing = sorted(
-        name for name in report["missing_keys"] if not any(part in name for part in _UNUSED)
+        name for name in report["missing_keys"] if not any(part in name for part in unused)
     )
     if missing:
         raise ModelError(
             model, f"its weights lack {len(missing)} tensors, the first is {missing[0]}"
         )
-    network = network.to(device).eval()
-    takes_positions = "position_ids" in inspect.signature(network.forward).parameters
-    pad = folder.config.get("pad_token_id")
-    return TorchBackend(network, device, int(pad or 0), folder.is_decoder and takes_positions)
+    return network
 
 
 @contextmanager

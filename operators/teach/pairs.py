@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute
 from pydantic.dataclasses import dataclass
 
 from operators import columns
+from operators.arrays import whole
 from operators.base import STRICT, Resources, Transform
 from operators.beside import Beside
 from operators.contract import require
@@ -37,18 +39,17 @@ _NEEDED = (
     *(pa.field(f"{role}_{part}", kind) for role in _ROLES for part, kind in _LISTS.items()),
 )
 
-PAIRS = pa.schema(
-    [
-        columns.ID,
-        columns.QUERY_ID,
-        columns.DOC_ID,
-        columns.QUERY_HASH,
-        columns.DOC_HASH,
-        columns.TEACHER,
-        columns.QUERY,
-        columns.TEXT,
-    ]
-)
+_FIELDS: list[pa.Field] = [
+    columns.ID,
+    columns.QUERY_ID,
+    columns.DOC_ID,
+    columns.QUERY_HASH,
+    columns.DOC_HASH,
+    columns.TEACHER,
+    columns.QUERY,
+    columns.TEXT,
+]
+PAIRS = pa.schema(_FIELDS)
 """One row a pair and teacher, by teacher, then as the pairs come; id is `pair_ids` of it."""
 
 
@@ -79,10 +80,68 @@ class Pairs:
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
         if self.queries is None or self.documents is None:
-            problem = (
-                "pairs: neither queries nor documents can be fetched before the plan names them"
-            )
-            raise ConfigError((problem,))
-        yield self._pairs
+            raise ConfigError(("pairs: the plan has not named the sources of its texts",))
+        yield partial(self._pairs, self.queries, self.documents)
 
-    def _pairs(self, table: pa.Table) -> pa.Table: ...
+    def _pairs(self, queries: Source, documents: Source, table: pa.Table) -> pa.Table:
+        pairs = _unique(_flat(table))
+        found = [_of(teacher, pairs) for teacher in dict.fromkeys(self.teachers)]
+        rows = pa.concat_tables([*found, _of("", pairs.slice(0, 0))])
+        if self.known.uri:
+            there = known(self.known.uri, self.known.version, whole(rows["id"]))
+            rows = rows.filter(pa.array(~there))
+        rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
+        rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
+        return rows.select(PAIRS.names).cast(PAIRS)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """One row a query and document, by query, its positives first."""
+    parts = [_of_role(table, role) for role in _ROLES]
+    row = np.concatenate([part["row"].to_numpy() for part in parts])
+    return pa.concat_tables(parts).take(np.argsort(row, kind="stable"))
+
+
+def _of_role(table: pa.Table, role: str) -> pa.Table:
+    lists = {part: whole(table[f"{role}_{part}"]) for part in _LISTS}
+    row = pc.list_parent_indices(lists["ids"])
+    query = table.select([field.name for field in _NEEDED[:4]]).take(row)
+    made = {
+        "row": row,
+        "query_id": query["query_id"],
+        "query_hash": query["content_hash"],
+        "query_file": query["source_file"],
+        "query_row": query["source_row"],
+        "doc_id": pc.list_flatten(lists["ids"]),
+        "doc_hash": pc.list_flatten(lists["hashes"]),
+        "doc_file": pc.list_flatten(lists["files"]),
+        "doc_row": pc.list_flatten(lists["rows"]),
+    }
+    return pa.table(made)
+
+
+def _unique(pairs: pa.Table) -> pa.Table:
+    """The first row of each pair of texts."""
+    keys = pc.binary_join_element_wise(pairs["query_hash"], pairs["doc_hash"], b"")
+    return pairs.take(_firsts(whole(keys))[0])
+
+
+def _of(teacher: str, pairs: pa.Table) -> pa.Table:
+    teachers = pa.repeat(pa.scalar(teacher), len(pairs))
+    ids = pair_ids(whole(pairs["query_hash"]), whole(pairs["doc_hash"]), teachers)
+    return pairs.append_column(columns.TEACHER, teachers).append_column(columns.ID, ids)
+
+
+def _texts(source: Source, rows: pa.Table, side: str) -> pa.Array:
+    """The texts of one side of the pairs; each distinct text is fetched once."""
+    from operators.text.fetch import fetch
+
+    first, place = _firsts(whole(rows[f"{side}_hash"]))
+    asked = rows.select([f"{side}_{part}" for part in ("file", "row", "hash")]).take(first)
+    return fetch(source, *(whole(column) for column in asked.columns)).take(place)
+
+
+def _firsts(keys: pa.Array) -> tuple[Places, Places]:
+    """The first row of each distinct key, in the order of the rows, and which key each row has."""
+    place = np.asarray(keys.dictionary_encode().indices, np.int64)
+    return np.unique(place, return_index=True)[1], place

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from operators.arrays import from_binary
+from operators.arrays import from_binary, whole
 from operators.storage.table import Table
 from operators.text.hashes import content_hashes
 
@@ -65,7 +65,7 @@ def _places(
     if not len(ids):
         return
     for table in Table(uri).read(columns, version):
-        place = pc.index_in(ids, value_set=table["id"].combine_chunks())
+        place = pc.index_in(ids, value_set=whole(table["id"]))
         yield table, place.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 

@@ -1,22 +1,39 @@
-"""The operator that scores pairs with a model that reads both texts."""
+"""The operator that scores pairs of query and document, by whichever teacher its config names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns
+from operators.arrays import whole
 from operators.base import STRICT, Resources, Transform
-from operators.contract import extend, require, without
+from operators.contract import assign, extend, reject, require, without
+from operators.errors import ModelError
 from operators.model import Model
+from operators.teach.protocol import Scorer, Teacher
+from operators.teach.registry import TEACHERS
+
+pc: Any = pyarrow.compute  # the stubs know neither every function nor arrays as masks
+
+_NOT_FINITE = "the teacher gave a logit that is not finite"
+_ANYWHERE = Resources()
+_OPTIONS = ("template", "answers")
+"""Fields that are options of some teachers; None leaves a teacher its own."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Teach:
-    """Add `logit`, what the teacher's model says of each pair whose `teacher` it is."""
+    """Add `logit`, what the teacher's model says of each pair whose `teacher` it is.
+
+    Raw logits: a sigmoid makes a probability of one of a cross-encoder or a yes-no teacher.
+    """
 
     name: ClassVar[str] = "teach"
     version: ClassVar[int] = 1
@@ -27,7 +44,7 @@ class Teach:
     teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no"] = "cross-encoder"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
-    """Tokens a pair may have (a text, for a bi-encoder); 0 is what the model says."""
+    """Tokens a pair may have (a bi-encoder: each text of it); 0 is what the model says."""
     template: str | None = None
     """What a decoder reads, with `{text}` and `{query}`; None is the teacher's own."""
     answers: tuple[str, str] | None = None
@@ -37,12 +54,64 @@ class Teach:
     more: bool = False
     """Another teacher follows, so the texts stay; set by the plan."""
 
+    @model_validator(mode="after")
+    def _teacher_takes_the_options(self) -> "Teach":
+        for option in self._options():
+            if option not in TEACHERS[self.teacher].options:
+                raise ValueError(f"teacher {self.teacher!r} has no option {option!r}")
+        return self
+
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER)
+        self._teacher().check()
         bound = extend(schema, columns.LOGIT)
         return bound if self.more else without(bound, "query", "text")
 
     @contextmanager
-    def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
-        raise NotImplementedError
-        yield
+    def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
+        from operators.encode import device
+
+        teacher = self._teacher()
+        teacher.check()
+        with device.threads(on.threads):
+            try:
+                place = device.pick(on.device)
+            except ValueError as error:
+                raise ModelError(self.model.path, str(error)) from error
+            yield partial(self._teach, teacher.scorer(place, on.token_budget))
+
+    def _teach(self, scorer: Scorer, table: pa.Table) -> pa.Table:
+        own = pc.equal(table["teacher"], self.fingerprint).fill_null(False).to_numpy()
+        rows = np.flatnonzero(own)
+        asked = table.select(["query", "text"]).take(rows)
+        scored = scorer(whole(asked["query"]), whole(asked["text"]))
+        finite = np.isfinite(scored.logits)
+        logits = np.full(len(table), np.nan, np.float32)
+        logits[rows] = np.where(finite & ~scored.unfit, scored.logits, np.nan)
+        out = table if self.more else table.drop_columns(["query", "text"])
+        out = assign(out, columns.LOGIT, self._filled(table, own, logits))
+        out = reject(out, _placed(len(table), rows[scored.unfit]), scored.reason)
+        return reject(out, _placed(len(table), rows[~finite & ~scored.unfit]), _NOT_FINITE)
+
+    def _filled(self, table: pa.Table, own: Any, logits: Any) -> pa.Array:
+        """The logits of its own rows, and for the others what they had."""
+        fresh: pa.Array = pa.array(logits, mask=~np.isfinite(logits))
+        if columns.LOGIT.name not in table.column_names:
+            return fresh
+        filled: pa.ChunkedArray = pc.if_else(pa.array(own), fresh, table["logit"])
+        return whole(filled)
+
+    def _teacher(self) -> Teacher:
+        length = self.max_length or self.model.max_length
+        model = Model(self.model.path, self.model.revision, length, self.model.prompts)
+        fields = {"model": model, "precision": self.precision, **self._options()}
+        return TEACHERS[self.teacher](**fields)
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
+
+
+def _placed(size: int, rows: Any) -> Any:
+    marks = np.zeros(size, np.bool_)
+    marks[rows] = True
+    return marks

@@ -21,9 +21,9 @@ from operators.contract import assign, extend, reject, require, without
 from operators.errors import ModelError
 from operators.model import Folder, Model, Role, prompt_of, resolve
 
-_CHARACTERS_A_CALL = 1 << 20
+CHARACTERS_A_CALL = 1 << 20
 """The tokenizer needs about 110 bytes for each."""
-_CHARACTERS_A_TOKEN = 16
+CHARACTERS_A_TOKEN = 16
 """A longer text is cut at that rate first, and tokenized whole if that fell short."""
 _NOTHING = "no token is left of its text"
 
@@ -59,7 +59,7 @@ class Tokenize:
         """The tokenizer set to this step's prompt and length; ModelError if that is too short."""
         folder = resolve(self._model())
         prompt = self._prompt(folder)
-        encoder = _loaded(folder)
+        encoder = loaded(folder)
         specials = encoder.num_special_tokens_to_add(False)
         bare = encoder.encode(prompt)
         leading = len(bare.ids) - (1 if bare.ids and bare.special_tokens_mask[-1] else 0)
@@ -74,7 +74,7 @@ class Tokenize:
             prompt,
             leading if left_out else -1,
             floor=len(bare.ids) if left_out else specials,
-            head=0 if folder.truncation_side == "left" else folder.max_length * _CHARACTERS_A_TOKEN,
+            head=0 if folder.truncation_side == "left" else folder.max_length * CHARACTERS_A_TOKEN,
         )
 
     def _model(self) -> Model:
@@ -121,7 +121,7 @@ def _load(file: Path, lower_case: bool) -> Any:
     return encoder
 
 
-def _loaded(folder: Folder) -> Any:
+def loaded(folder: Folder) -> Any:
     """`load`, set to the folder's length, and kept for the units a process opens the step for."""
     stamp = folder.tokenizer.stat().st_mtime_ns
     return _load_once(
@@ -143,7 +143,7 @@ def encode(
     ids: list[npt.NDArray[np.int32]] = []
     lengths = np.zeros(len(texts), np.int32)
     truncated = np.zeros(len(texts), np.bool_)
-    for start, stop in calls(texts, _CHARACTERS_A_CALL):
+    for start, stop in calls(texts, CHARACTERS_A_CALL):
         found = _encode_call(tokenizer, texts[start:stop])
         lengths[start:stop] = [len(row) for row in found]
         truncated[start:stop] = [bool(row.overflowing) for row in found]
@@ -183,7 +183,7 @@ def calls(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
 
 
 def _encode_call(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
-    heads = [_head(text, tokenizer.head) for text in texts]
+    heads = [beginning(text, tokenizer.head) for text in texts]
     found: list[Any] = tokenizer.encoder.encode_batch_fast(
         [tokenizer.prompt + text for text in heads]
     )
@@ -193,7 +193,7 @@ def _encode_call(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
     return found
 
 
-def _head(text: str, characters: int) -> str:
+def beginning(text: str, characters: int) -> str:
     """The text up to a word's end near `characters`; all of it where it is shorter or has no words.
 
     Word pieces, byte pairs and sentence pieces do not cross from a word into the space after it,

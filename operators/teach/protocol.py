@@ -1,0 +1,40 @@
+"""What a teacher is: a model that makes one number of a query and a document."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import torch
+
+Scores = npt.NDArray[np.float32]
+Marks = npt.NDArray[np.bool_]
+
+
+class Scored(NamedTuple):
+    """The logits of n pairs, and which pairs the teacher could not read, and why not."""
+
+    logits: Scores
+    unfit: Marks
+    reason: str = ""
+
+
+Scorer = Callable[[pa.Array, pa.Array], Scored]
+"""Scores n queries against n texts, row by row."""
+
+
+class Teacher(Protocol):
+    """A frozen dataclass of `model`, `precision` and `options`, which `Teach` has too."""
+
+    options: ClassVar[frozenset[str]]
+
+    def check(self) -> None:
+        """Refuse a model that cannot teach, by its JSON files alone: ModelError."""
+        ...
+
+    def scorer(self, device: "torch.device", budget: int) -> Scorer:
+        """Load and probe the model; `budget` is its padded tokens a pass, 0 fits the device."""
+        ...

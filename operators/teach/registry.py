@@ -1,0 +1,14 @@
+"""The teachers by name: one line each."""
+
+from operators.teach.bi_encoder import BiEncoder
+from operators.teach.cross_encoder import CrossEncoder
+from operators.teach.protocol import Teacher
+from operators.teach.query_likelihood import QueryLikelihood
+from operators.teach.yes_no import YesNo
+
+TEACHERS: dict[str, type[Teacher]] = {
+    "cross-encoder": CrossEncoder,
+    "bi-encoder": BiEncoder,
+    "query-likelihood": QueryLikelihood,
+    "yes-no": YesNo,
+}
