@@ -92,17 +92,58 @@ BUILDERS = {
 }
 
 
-def save_model(config: Any, folder: Path, seed: int) -> None:
-    """Random weights of the config's base model, as safetensors."""
+def build_classifier(
+    folder: Path, kind: str = "bert", *, labels: int = 1, max_length: int = 64, seed: int = 0
+) -> Path:
+    """A cross-encoder of that architecture; only bert is told which text a token belongs to."""
+    from transformers import BertConfig, LlamaConfig, ModernBertConfig, RobertaConfig
+
+    joined = "[CLS] $A [SEP] [SEP] $B [SEP]"
+    configs: dict[str, tuple[Any, dict[str, Any], str]] = {
+        "bert": (BertConfig, _encoder_sizes(32), "[CLS] $A [SEP] $B:1 [SEP]:1"),
+        "roberta": (RobertaConfig, {**_encoder_sizes(32), "max_position_embeddings": 65}, joined),
+        "modernbert": (ModernBertConfig, _modern_sizes(32), joined),
+        "llama": (LlamaConfig, {**_decoder_sizes(32), "pad_token_id": PAD}, "[CLS] $A $B"),
+    }
+    make, sizes, pair = configs[kind]
+    save_model(make(**sizes, num_labels=labels), folder, seed, "AutoModelForSequenceClassification")
+    save_tokenizer(folder, "[CLS] $A [SEP]", max_length, pair)
+    if kind != "bert":
+        names = ["input_ids", "attention_mask"]
+        edit_json(folder / "tokenizer_config.json", model_input_names=names)
+    return folder
+
+
+def build_language_model(folder: Path, kind: str = "gpt2", *, seed: int = 0) -> Path:
+    """A causal language model with its head; qwen3 has its special token at the end."""
+    from transformers import Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
+
+    ends = {"bos_token_id": CLS, "eos_token_id": SEP, "pad_token_id": PAD}
+    gpt2 = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "vocab_size": 0}
+    longer = {**_decoder_sizes(32), "max_position_embeddings": 128}
+    configs: dict[str, tuple[Any, dict[str, Any], str]] = {
+        "gpt2": (GPT2Config, {**gpt2, **ends, "initializer_range": 0.3}, "$A"),
+        "llama": (LlamaConfig, longer, "[CLS] $A"),
+        "qwen3": (Qwen3Config, {**longer, "head_dim": 16}, "$A [SEP]"),
+        "gemma2": (Gemma2Config, {**longer, "head_dim": 16}, "[CLS] $A"),
+    }
+    make, sizes, template = configs[kind]
+    config = make(**{**sizes, "vocab_size": len(VOCABULARY)})
+    save_model(config, folder, seed, "AutoModelForCausalLM")
+    return save_tokenizer(folder, template, 128)
+
+
+def save_model(config: Any, folder: Path, seed: int, family: str = "AutoModel") -> None:
+    """Random weights of the config's model, by default its base model, as safetensors."""
     import torch
-    from transformers import AutoModel
+    import transformers
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        AutoModel.from_config(config).save_pretrained(folder)
+        getattr(transformers, family).from_config(config).save_pretrained(folder)
 
 
-def save_tokenizer(folder: Path, template: str, max_length: int) -> Path:
+def save_tokenizer(folder: Path, template: str, max_length: int, pair: str | None = None) -> Path:
     """A word-piece tokenizer that knows letters: other texts give other tokens."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -111,7 +152,9 @@ def save_tokenizer(folder: Path, template: str, max_length: int) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(list(SPECIALS))
     ends = [("[CLS]", CLS), ("[SEP]", SEP)]
-    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ends)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, pair=pair, special_tokens=ends
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     stated = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -167,6 +210,11 @@ def _encoder_sizes(dim: int) -> dict[str, Any]:
         "pad_token_id": PAD,
         "initializer_range": 0.3,
     }
+
+
+def _modern_sizes(dim: int) -> dict[str, Any]:
+    ends = {"bos_token_id": CLS, "eos_token_id": SEP, "cls_token_id": CLS, "sep_token_id": SEP}
+    return {**_encoder_sizes(dim), **ends, "max_position_embeddings": 64, "local_attention": 16}
 
 
 def _decoder_sizes(dim: int) -> dict[str, Any]:
