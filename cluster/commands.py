@@ -61,6 +61,7 @@ def told(result: Result) -> str:
     if counts.tokens:
         parts += [f"{counts.tokens:,} tokens", f"{counts.truncated:,} rows truncated"]
     parts.append(f"{counts.quarantined:,} quarantined" + (f" ({bad})" if bad else ""))
+    parts += [f"{count:,} {reason}" for reason, count in counts.left_out.items()]
     if counts.bad_units:
         parts.append(f"left out: {'; '.join(counts.bad_units.values())}")
     return f"{result.phase}: version {result.version} of {result.table}: {', '.join(parts)}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from operators.base import Searches
 from operators.errors import PreflightError
 from pipelines.spec import Step
 
@@ -10,7 +11,7 @@ def check_fit(steps: Sequence[Step], have: Mapping[str, float]) -> None:
     """PreflightError with the sum that does not fit; one CPU stays free to read and write."""
     models = [step for step in steps if step.operator.loads_model]
     for kind, key, spare in (("CPUs", "CPU", 1.0), ("GPUs", "GPU", 0.0), ("bytes", "memory", 0.0)):
-        asked = [(step, step.resources.workers * _per_worker(step, key)) for step in models]
+        asked = [(step, _workers(step) * _per_worker(step, key)) for step in models]
         needed = sum(amount for _, amount in asked) + spare
         if needed > have.get(key, 0.0) and needed > 0:
             parts = [_told(step, key) for step in models if _per_worker(step, key)]
@@ -24,9 +25,14 @@ def check_fit(steps: Sequence[Step], have: Mapping[str, float]) -> None:
 
 
 def _told(step: Step, key: str) -> str:
-    workers = step.resources.workers
+    workers = _workers(step)
     plural = "" if workers == 1 else "s"
     return f"{workers} {step.operator.name} worker{plural} × {_per_worker(step, key):.12g}"
+
+
+def _workers(step: Step) -> int:
+    """A search has one more worker than parts of its index."""
+    return step.resources.workers + isinstance(step.operator, Searches)
 
 
 def _per_worker(step: Step, key: str) -> float:

@@ -4,7 +4,7 @@ A unit travels as one row that holds its table as Arrow bytes, so that Ray Data 
 a unit nor join two, and a table without rows is still a row.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -15,9 +15,11 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from cluster import settings
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
+from cluster.index_actors import held
 from cluster.preflight import check_fit
 from cluster.runner import I, Outcomes, R
 from cluster.settings import RaySettings
+from operators.base import Ask
 from operators.errors import CorpusmillError
 from operators.text.source import Unit
 from pipelines.spec import Step
@@ -73,17 +75,8 @@ class RayRunner:
         if not units:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
-        batches: Any = iter(
-            _stream(job, units).iter_batches(
-                batch_size=None, batch_format="pyarrow", prefetch_batches=0
-            )
-        )
-        with closing(batches):  # or its executor outlives Ray
-            for item in (item for batch in batches for item in unpacked(batch)):
-                if isinstance(item, Failure) and item.fatal:
-                    raise Fatal(item.reason, item.exit_code)
-                assert not isinstance(item, Parcel)
-                yield item
+        with held(job) as asks:
+            yield from _outcomes(_stream(job, units, asks))
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
         """Run a task that is not retried when its worker dies."""
@@ -101,6 +94,18 @@ class RayRunner:
         shared = ray.put(work)
         found: list[R] = ray.get([task.remote(shared, item) for item in items])
         return found
+
+
+def _outcomes(data: Dataset) -> Outcomes:
+    batches: Any = iter(
+        data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    )
+    with closing(batches):  # or its executor outlives Ray
+        for item in (item for batch in batches for item in unpacked(batch)):
+            if isinstance(item, Failure) and item.fatal:
+                raise Fatal(item.reason, item.exit_code)
+            assert not isinstance(item, Parcel)
+            yield item
 
 
 def _applied(work: Callable[[I], R], item: I) -> R:
@@ -122,7 +127,7 @@ class Fatal(CorpusmillError):
         return self.reason
 
 
-def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
+def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset:
     """Read and prepare in tasks, one actor pool a model, the rest and the write in tasks."""
     data: Dataset = ray.data.from_arrow([*packed_units(units)])
     models = [n for n, step in enumerate(job.steps) if step.operator.loads_model]
@@ -135,14 +140,15 @@ def _stream(job: Job, units: Sequence[Unit]) -> Dataset:
     )
     for model, stop in zip(models, stops[1:], strict=True):
         on = job.steps[model].resources
+        searches = model in asks  # the workers hold its index; one more takes the units through
         data = data.map_batches(
             Modelling,
-            fn_constructor_args=(job, tuple(range(model, stop))),
+            fn_constructor_args=(job, tuple(range(model, stop)), asks),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=on.workers),
+            compute=ActorPoolStrategy(size=1 if searches else on.workers),
             num_cpus=on.cpus,
-            num_gpus=on.gpus or None,
+            num_gpus=None if searches else on.gpus or None,
             memory=on.memory or None,
         )
     return data.map_batches(
@@ -177,12 +183,12 @@ class Reading:
 class Modelling:
     """An actor that opens a model once and takes parcels through it and the steps behind it."""
 
-    def __init__(self, job: Job, numbers: tuple[int, ...]) -> None:
+    def __init__(self, job: Job, numbers: tuple[int, ...], asks: Mapping[int, Ask]) -> None:
         self.job, self.stage = job, f"step{numbers[0]}"
         self.stack, self.fault, self.opened = ExitStack(), None, []
         job = _with_threads(job, numbers[0])
         try:
-            self.opened = open_steps(job, numbers, self.stack)
+            self.opened = open_steps(job, numbers, self.stack, asks)
         except CorpusmillError as error:
             self.fault = Failure("", str(error), error.exit_code, fatal=True)
 

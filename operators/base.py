@@ -68,6 +68,26 @@ class Fitted(Protocol):
         ...
 
 
+Ask = Callable[..., list[Any]]
+"""`ask(place, method, *arguments)`: what each part of an index answers, in the parts' order."""
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """An operator that searches an index whose parts a runner may hold in other processes.
+
+    Its resources count the workers that hold a part each; one more takes the rows through.
+    """
+
+    def open_part(self, part: int, of: int) -> Any:
+        """Part `part` of `of` in memory: a sequence of objects whose methods `ask` calls."""
+        ...
+
+    def open_with(self, ask: Ask, on: Resources) -> AbstractContextManager[Transform]:
+        """Yield the transform over parts that lie elsewhere."""
+        ...
+
+
 @runtime_checkable
 class Sized(Protocol):
     """An operator that says how large its phase's units are where the config does not."""

@@ -14,7 +14,7 @@ from operators.base import STRICT, Operator
 from operators.errors import ConfigError, SourceError
 from operators.storage.table import Table
 from operators.storage.uri import absolute
-from operators.text.source import Source
+from operators.text.source import Source, Unit
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -35,6 +35,15 @@ class Beside:
 
 
 @plain(frozen=True)
+class Listed:
+    """A source as the plan lists it: pinned, and cut in units."""
+
+    source: Source
+    units: tuple[Unit, ...]
+    snapshot: str
+
+
+@plain(frozen=True)
 class Around:
     """What an operator may know of its phase when the plan is made."""
 
@@ -48,6 +57,17 @@ class Around:
     """The steps behind the operator."""
     identify: Callable[[Operator], str]
     """Digest of an operator's identity."""
+    list_source: Callable[[Source], Listed]
+    """Lists another source; SourceError and others where it cannot be read."""
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """An operator that works another way when certain steps come after it."""
+
+    def followed(self, following: tuple[Operator, ...]) -> Self:
+        """The operator for what follows."""
+        ...
 
 
 @runtime_checkable

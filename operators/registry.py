@@ -2,6 +2,7 @@
 
 from operators.base import Operator
 from operators.encode.encode import Encode
+from operators.mine.mine import Mine
 from operators.quantize.quantize import Quantize
 from operators.teach.pairs import Pairs
 from operators.teach.teach import Teach
@@ -12,6 +13,7 @@ OPERATORS: dict[str, type[Operator]] = {
     operator.name: operator
     for operator in (
         Encode,
+        Mine,
         Pairs,
         Passages,
         Quantize,

@@ -17,7 +17,7 @@ from operators.text.source import with_defaults
 from pipelines.estimate import Estimate, Figure, estimate
 from pipelines.fit import pinned
 from pipelines.listing import list_source
-from pipelines.plan import PhasePlan, bind, plan_phase
+from pipelines.plan import PhasePlan, bind, placed, plan_phase
 from pipelines.spec import Phase, Pipeline
 
 
@@ -68,8 +68,10 @@ def _awaits(phase: Phase, before: Mapping[str, Forecast]) -> bool:
 def _bound(phase: Phase, source: Forecast | None) -> Forecast:
     """Columns only: a table that the steps need is not there to be asked."""
     if source is None:
-        return Forecast(phase, bind(list_source(phase.read).schema, phase.steps)[-1], None, None)
-    return Forecast(phase, bind(_columns(phase, source), phase.steps)[-1], None, None)
+        return Forecast(
+            phase, bind(list_source(phase.read).schema, placed(phase.steps))[-1], None, None
+        )
+    return Forecast(phase, bind(_columns(phase, source), placed(phase.steps))[-1], None, None)
 
 
 def _columns(phase: Phase, source: Forecast) -> pa.Schema:
@@ -92,7 +94,7 @@ def _planned(
 
 
 def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> Forecast:
-    schema = bind(_columns(phase, source), phase.steps)[-1]
+    schema = bind(_columns(phase, source), placed(phase.steps))[-1]
     earlier = source.found
     if earlier is None or not earlier.sample.complete or not len(earlier.sample.good):
         return Forecast(phase, schema, None, None)

@@ -1,11 +1,11 @@
 """What a candidate version must satisfy before it is published (DESIGN §4b)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from operators.storage.receipts import Receipt
 from pipelines.spec import Gate
-from pipelines.work import bad_rows
+from pipelines.work import bad_rows, left_out
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Counts:
     not_finite: int
     bad_units: dict[str, str]
     seconds: dict[str, float]
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Rows put aside by intent, such as queries that nobody judged; no fault."""
 
 
 def counted(receipts: Iterable[Receipt], bad_units: dict[str, str]) -> Counts:
@@ -46,6 +48,7 @@ def counted(receipts: Iterable[Receipt], bad_units: dict[str, str]) -> Counts:
         not_finite=sum(receipt.not_finite for receipt in found),
         bad_units=bad_units,
         seconds={step: round(took, 3) for step, took in seconds.items()},
+        left_out=dict(sorted(left_out(found).items())),
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from operators import columns
 from operators.base import Accumulates, Operator, Sized
-from operators.beside import Around, Beside, Settles
+from operators.beside import Around, Beside, Follows, Listed, Settles
 from operators.errors import ConfigError, ContractError
 from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
@@ -118,14 +118,32 @@ def _settled(
 ) -> tuple[Step, ...]:
     """The steps with everything that only the plan knows; the last first, for the others see it."""
     done: list[Step] = []
-    for step in reversed(steps):
+    for step in reversed(placed(steps)):
         operator = step.operator
         if isinstance(operator, Settles):
             following = tuple(later.operator for later in done)
-            around = Around(source, versions, own, following, _identified)
+            around = Around(source, versions, own, following, _identified, _listed)
             step = replace(step, operator=operator.settled(around))
         done.insert(0, step)
     return tuple(done)
+
+
+def placed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps, each knowing what follows it."""
+    operators = tuple(step.operator for step in steps)
+    return tuple(
+        replace(step, operator=step.operator.followed(operators[number:]))
+        if isinstance(step.operator, Follows)
+        else step
+        for number, step in enumerate(steps, 1)
+    )
+
+
+def _listed(source: Source) -> Listed:
+    listing = list_source(source)
+    named = replace(listing.source, unit_bytes=_unit_bytes(listing.size, ()))
+    listing = replace(listing, source=named)
+    return Listed(named, cut_units(named, listing), listing.snapshot)
 
 
 def _identified(operator: Operator) -> str:

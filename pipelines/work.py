@@ -2,14 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 import pyarrow as pa
 
-from operators.base import Transform
+from operators.base import Ask, Searches, Transform
 from operators.errors import CorpusmillError
 from operators.storage.receipts import Receipt, RunFolder
 from operators.text.rows import read_unit
@@ -24,8 +24,10 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 3
 """A unit begun that often without a receipt is a suspect: it runs alone, then in halves."""
 
-REPEATED = "the same row again"
-"""Kind of a row that an accumulating table had already; it is dropped and no fault."""
+LEFT_OUT = "left out"
+"""How the reason of a row begins that is put aside by intent: counted, but no fault."""
+REPEATED = f"{LEFT_OUT}, the same row again"
+"""Kind of a row that an accumulating table had already."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,19 @@ def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[O
         return list(process(job, unit, open_steps(job, range(len(job.steps)), stack), begin, end))
 
 
-def open_steps(job: Job, numbers: Sequence[int], stack: ExitStack) -> list[tuple[int, Transform]]:
-    """Open the numbered steps for as long as `stack` lives."""
-    return [
-        (number, stack.enter_context(job.steps[number].operator.open(job.steps[number].resources)))
-        for number in numbers
-    ]
+def open_steps(
+    job: Job, numbers: Sequence[int], stack: ExitStack, asks: Mapping[int, Ask] | None = None
+) -> list[tuple[int, Transform]]:
+    """Open the numbered steps for as long as `stack` lives; `asks` reach indexes held elsewhere."""
+    opened = []
+    for number in numbers:
+        step = job.steps[number]
+        if asks and number in asks and isinstance(step.operator, Searches):
+            context = step.operator.open_with(asks[number], step.resources)
+        else:
+            context = step.operator.open(step.resources)
+        opened.append((number, stack.enter_context(context)))
+    return opened
 
 
 def begun_too_often(job: Job, unit: str, stage: str) -> Failure | None:
@@ -171,10 +180,19 @@ def begun_too_often(job: Job, unit: str, stage: str) -> Failure | None:
 
 def bad_rows(receipts: Sequence[Receipt]) -> Counter[str]:
     """Quarantined rows by reason, over receipts."""
+    return Counter({k: n for k, n in put_aside(receipts).items() if not k.startswith(LEFT_OUT)})
+
+
+def left_out(receipts: Sequence[Receipt]) -> Counter[str]:
+    """Rows left out by intent, by reason, over receipts."""
+    return Counter({k: n for k, n in put_aside(receipts).items() if k.startswith(LEFT_OUT)})
+
+
+def put_aside(receipts: Sequence[Receipt]) -> Counter[str]:
+    """Rows that went no further, by reason, over receipts."""
     total: Counter[str] = Counter()
     for receipt in receipts:
         total.update(receipt.bad)
-    total.pop(REPEATED, None)
     return total
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,12 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.arrays import whole
 from operators.base import STRICT, Resources, Transform
-from operators.beside import Beside
+from operators.beside import Around, Beside
 from operators.contract import require
 from operators.errors import ConfigError
 from operators.teach.stored import known, pair_ids
+from operators.teach.teach import Teach
+from operators.text.origin import field_of
 from operators.text.source import Source
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
@@ -64,7 +67,10 @@ class Pairs:
     name: ClassVar[str] = "pairs"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
-    aside: ClassVar[frozenset[str]] = frozenset({"known"})
+    aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents", "known"})
+    accumulates: ClassVar[bool] = True
+    unit_bytes: ClassVar[tuple[int, int]] = (64 << 10, 1 << 20)
+    """A pair's texts take a hundred times the bytes of its ids."""
 
     queries: Source | None = None
     documents: Source | None = None
@@ -72,6 +78,20 @@ class Pairs:
     """Fingerprints of the steps that score the pairs."""
     known: Beside = Beside()
     """Scores that are there already."""
+
+    def settled(self, around: Around) -> Self:
+        """The step with the sources of its texts, its teachers, and what its table holds."""
+        teachers = tuple(step.fingerprint for step in around.following if isinstance(step, Teach))
+        if not teachers:
+            raise ConfigError(("pairs: no teach step follows it",))
+        mined = Beside(around.source.uri, version=around.source.version)
+        return replace(
+            self,
+            queries=field_of(mined, "mine", "queries"),
+            documents=field_of(mined, "mine", "documents"),
+            teachers=teachers,
+            known=around.own,
+        )
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, *_NEEDED)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.arrays import whole
-from operators.base import STRICT, Resources, Transform
+from operators.base import STRICT, Operator, Resources, Transform
+from operators.beside import Around
 from operators.contract import assign, extend, reject, require, without
 from operators.errors import ModelError
 from operators.model import Model
@@ -60,6 +62,14 @@ class Teach:
             if option not in TEACHERS[self.teacher].options:
                 raise ValueError(f"teacher {self.teacher!r} has no option {option!r}")
         return self
+
+    def followed(self, following: tuple[Operator, ...]) -> Self:
+        """The step that keeps the texts where another teacher reads them too."""
+        return replace(self, more=any(isinstance(step, Teach) for step in following))
+
+    def settled(self, around: Around) -> Self:
+        """The teacher with its fingerprint."""
+        return replace(self, fingerprint=around.identify(self))
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER)

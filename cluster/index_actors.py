@@ -1,0 +1,78 @@
+"""Actors that hold the parts of an index while a phase searches it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from operators.base import Ask, Searches
+from operators.errors import CorpusmillError
+from pipelines.work import Job
+
+_RESTARTS = 4
+"""Times an actor that died comes back and reads its part again, before the run fails."""
+
+
+class IndexPart:
+    """One part of every index of an operator; what it holds, its constructor reads."""
+
+    def __init__(self, operator: Searches, part: int, of: int) -> None:
+        self.parts, self.fault = [], None
+        try:
+            self.parts = operator.open_part(part, of)
+        except CorpusmillError as error:
+            self.fault = error
+
+    def call(self, place: int, method: str, *arguments: Any) -> Any:
+        """What a method of the part answers; what kept the part from opening is raised here."""
+        if self.fault is not None:
+            raise self.fault
+        return getattr(self.parts[place], method)(*arguments)
+
+
+@dataclass(frozen=True)
+class AskActors:
+    """`ask` over actors; arguments are put in the object store once for all of them."""
+
+    actors: tuple[Any, ...]
+
+    def __call__(self, place: int, method: str, *arguments: Any) -> list[Any]:
+        shared = [ray.put(argument) for argument in arguments]
+        answers: list[Any] = ray.get(
+            [actor.call.remote(place, method, *shared) for actor in self.actors]
+        )
+        return answers
+
+
+@contextmanager
+def held(job: Job) -> Iterator[dict[int, Ask]]:
+    """Start the actors of the job's searching steps; they end with the block."""
+    actors: list[Any] = []
+    asks: dict[int, Ask] = {}
+    try:
+        for number, step in enumerate(job.steps):
+            if isinstance(step.operator, Searches):
+                own = _started(step.operator, step.resources.workers, _options(step.resources))
+                actors += own
+                asks[number] = AskActors(tuple(own))
+        yield asks
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _started(operator: Searches, workers: int, options: dict[str, Any]) -> list[Any]:
+    kind: Any = ray.remote(IndexPart)
+    return [kind.options(**options).remote(operator, part, workers) for part in range(workers)]
+
+
+def _options(on: Any) -> dict[str, Any]:
+    return {
+        "num_cpus": on.cpus,
+        "num_gpus": on.gpus,
+        "memory": on.memory or None,
+        "max_restarts": _RESTARTS,
+        "max_task_retries": _RESTARTS,
+    }

@@ -1,0 +1,165 @@
+"""Queries and their judgments to hard negatives, searched in any number of collections."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.base import STRICT, Ask, Resources, Transform
+from operators.beside import Around, Beside, pinned
+from operators.contract import require
+from operators.errors import ConfigError
+from operators.mine import sources as each_source
+from operators.mine.audit import Masking
+from operators.mine.fuse import Fusion
+from operators.mine.negatives import NEGATIVES
+from operators.mine.qrels import Qrels
+from operators.mine.rules import Option, Rule, names_of, rule
+from operators.mine.selection import Selection
+from operators.mine.sources import Bm25, Dense
+from operators.text.origin import texts_of
+from operators.text.source import Source
+
+if TYPE_CHECKING:
+    from operators.mine.index import Part
+
+NamedRule = str | dict[str, dict[str, Option] | None]
+_UNIT = 64 << 20
+
+
+@dataclass(frozen=True, config=STRICT)
+class Mine:
+    """Find documents near each judged query, drop those that may be relevant, keep some."""
+
+    name: ClassVar[str] = "mine"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = True
+    unit_bytes: ClassVar[tuple[int, int]] = (_UNIT, _UNIT)
+    """A unit costs a pass over the index, so it is as large as a unit may be."""
+    aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents"})
+
+    qrels: Qrels
+    dense: tuple[Dense, ...] = ()
+    """Vectors tables; the first one's scores are those that rules and outputs speak of."""
+    bm25: Bm25 | None = None
+    depth: Annotated[int, Field(ge=0)] = 0
+    """Candidates each source proposes; 0 is what the selection needs."""
+    fusion: Fusion = Fusion()
+    rules: tuple[NamedRule, ...] = ("duplicate-text",)
+    """Names, or a name with its options, in the order they are asked."""
+    selection: Selection = Selection()
+    audit: Masking = Masking()
+    scores: Beside = Beside()
+    """A scores table, for rules that ask a teacher."""
+    teacher: str = ""
+    """Its fingerprint or how that begins; empty where the table has one teacher."""
+    documents: Source | None = None
+    """Texts of the documents, where BM25 alone searches; a vectors table tells its own."""
+    queries: Source | None = None
+    """Texts of the queries; filled in by the plan."""
+    judgments: str = ""
+    """Digest of the judgments, set by the plan."""
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_are_known(cls, named: tuple[NamedRule, ...]) -> tuple[NamedRule, ...]:
+        names_of(_built(named))
+        return named
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if not self.dense and self.bm25 is None:
+            raise ValueError(
+                "nothing proposes candidates; name a vectors table under 'dense', or bm25"
+            )
+        asks_teacher = [each.name for each in self.asked_rules() if "teacher" in each.needs]
+        if asks_teacher and not self.scores.named:
+            raise ValueError(
+                f"rule {asks_teacher[0]!r} asks a teacher; name its table under 'scores'"
+            )
+        names = self.source_names
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sources are named alike: {', '.join(names)}; give them names")
+        return self
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """What a negative's `sources` calls each source, in the order of their bits."""
+        dense = (
+            each.name or ("dense" if len(self.dense) == 1 else f"dense{place}")
+            for place, each in enumerate(self.dense, 1)
+        )
+        return (*dense, "bm25") if self.bm25 is not None else tuple(dense)
+
+    def asked_rules(self) -> tuple[Rule, ...]:
+        """The rules, built."""
+        return _built(self.rules)
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        places = (columns.SOURCE_FILE, columns.SOURCE_ROW)
+        require(self.name, schema, columns.ID, columns.CONTENT_HASH, *places)
+        for each in self.dense:
+            each_source.check_queries(each, schema)
+        return NEGATIVES
+
+    def settled(self, around: Around) -> Self:
+        """Tables pinned, texts found, judgments digested; refuses what cannot be searched."""
+        dense = tuple(each_source.settled(each, around) for each in self.dense)
+        documents = texts_of(dense[0].vectors) if dense else self.documents
+        if documents is None:
+            raise ConfigError(("mine: bm25 alone needs 'documents', the texts that it searches",))
+        bm25 = self.bm25
+        if bm25 is not None:
+            listed = around.list_source(documents)
+            bm25 = replace(bm25, units=listed.units, snapshot=listed.snapshot)
+            documents = listed.source
+        needs = {need for each in self.asked_rules() for need in each.needs}
+        each_source.check_needs(self.name, dense, needs)
+        each_source.check_depth(dense, self.selection.range_max)
+        return replace(
+            self,
+            dense=dense,
+            bm25=bm25,
+            documents=documents,
+            queries=self.queries or each_source.texts_of_queries(around.source),
+            scores=pinned(self.scores, around.versions) if self.scores.named else self.scores,
+            judgments=self.qrels.digest(),
+        )
+
+    @contextmanager
+    def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
+        from operators.mine import opening
+
+        with self.open_with(opening.Here(opening.parts(self, 0, 1, resident=False)), on) as mined:
+            yield mined
+
+    def open_part(self, part: int, of: int) -> "list[Part]":
+        """Part `part` of `of` of every source's index, in memory."""
+        from operators.mine import opening
+
+        return opening.parts(self, part, of, resident=True)
+
+    @contextmanager
+    def open_with(self, ask: Ask, on: Resources) -> Iterator[Transform]:
+        """The transform over indexes whose parts are reached through `ask`."""
+        from operators.mine.miner import Miner
+
+        yield Miner.of(self, ask).mined
+
+
+def _built(named: tuple[NamedRule, ...]) -> tuple[Rule, ...]:
+    built = []
+    for each in named:
+        options: Mapping[str, Mapping[str, Option] | None] = (
+            {each: None} if isinstance(each, str) else each
+        )
+        if len(options) != 1:
+            raise ValueError(f"a rule is a name, or one name with its options, not {each}")
+        [(name, chosen)] = options.items()
+        built.append(rule(name, chosen or {}))
+    return tuple(built)

@@ -1,0 +1,158 @@
+"""What proposes candidates: vectors tables and BM25, named by a config and pinned by a plan."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.base import STRICT
+from operators.beside import Around, Beside, pinned
+from operators.errors import ConfigError, ContractError
+from operators.mine.choice import Ann
+from operators.quantize.codes import FINEST_FIRST
+from operators.storage.table import Table
+from operators.text.origin import space_of, texts_of
+from operators.text.source import Source, Unit
+
+
+@dataclass(frozen=True, config=STRICT)
+class Dense:
+    """A committed vectors table that proposes the documents nearest to a query's vector."""
+
+    aside: ClassVar[frozenset[str]] = frozenset({"dim", "finest"})
+
+    vectors: Beside
+    queries: Beside = Beside()
+    """Vectors of the queries, by id; where none is named, the phase's own rows have them."""
+    name: str = ""
+    """What a negative's `sources` calls it."""
+    column: Literal["", "embedding", "codes", "bits"] = ""
+    """What is searched; the finest there is by default."""
+    rescored: Annotated[int, Field(ge=0)] = 0
+    """Candidates of a coarser column that the finest one ranks again; 0 is four times the depth."""
+    approximate: Ann | None = None
+    """Search an approximate index, built from the vectors; exact where it is not given."""
+    same_space: bool = True
+    """Refuse vectors of queries and documents that another model or pooling made."""
+    dim: int = 0
+    """Of the vectors; set by the plan."""
+    finest: str = ""
+    """The finest column the table has; set by the plan."""
+
+    @property
+    def coarse(self) -> bool:
+        """Whether what is searched is not the finest there is."""
+        return self.column not in {"", self.finest}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bm25:
+    """BM25 over the documents' texts, with statistics of the whole collection."""
+
+    aside: ClassVar[frozenset[str]] = frozenset({"units"})
+
+    k1: Annotated[float, Field(gt=0)] = 1.5
+    b: Annotated[float, Field(ge=0, le=1)] = 0.75
+    units: Annotated[tuple[Unit, ...], Field(exclude=True)] = ()
+    """How the texts are cut; set by the plan."""
+    snapshot: str = ""
+    """Digest of the texts' files; set by the plan."""
+
+
+def settled(dense: Dense, around: Around) -> Dense:
+    """The source with its tables pinned; refuses queries and documents of different spaces."""
+    if not dense.vectors.named:
+        raise ConfigError(("mine: a dense source needs 'vectors', a table by uri or phase",))
+    vectors = pinned(dense.vectors, around.versions)
+    queries = pinned(dense.queries, around.versions) if dense.queries.named else dense.queries
+    field = _field(vectors)
+    dim = columns.dim_of(field)
+    if queries.named:
+        found = columns.dim_of(_field(queries))
+        _check_dim(vectors, dim, queries.uri, found)
+    asked = queries if queries.named else _own(around.source)
+    if dense.same_space and asked is not None:
+        _check_space(vectors, asked)
+    return replace(dense, vectors=vectors, queries=queries, dim=dim, finest=field.name)
+
+
+def check_queries(dense: Dense, schema: pa.Schema) -> None:
+    """ContractError where the phase's rows should hold query vectors and do not."""
+    if dense.queries.named:
+        return
+    name = next((each for each in FINEST_FIRST if each in schema.names), "")
+    if not name:
+        found = "only " + ", ".join(schema.names)
+        raise ContractError("mine", "embedding", "the queries' vectors, or 'queries' beside", found)
+    if dense.dim:
+        _check_dim(dense.vectors, dense.dim, "the queries", columns.dim_of(schema.field(name)))
+
+
+def check_needs(operator: str, dense: Sequence[Dense], needs: set[str]) -> None:
+    """ContractError where a rule reads parents that the first vectors table does not have."""
+    if "parents" not in needs or not dense:
+        return
+    schema = Table(dense[0].vectors.uri).schema(dense[0].vectors.version)
+    if columns.PARENT_ID.name not in schema.names:
+        found = f"{', '.join(schema.names)} in {dense[0].vectors.uri}"
+        needed = "string (keep: [parent_id] when the vectors are made), for the rule siblings"
+        raise ContractError(operator, columns.PARENT_ID.name, needed, found)
+
+
+def check_depth(dense: Sequence[Dense], wanted: int) -> None:
+    """ConfigError where more candidates are asked for than a table has rows."""
+    for each in dense:
+        rows = sum(file.rows for file in Table(each.vectors.uri).files(each.vectors.version))
+        if wanted > rows:
+            raise ConfigError(
+                (
+                    f"mine: {wanted} candidates are asked for, and {each.vectors.uri} has {rows} "
+                    "rows; lower range_max or depth",
+                )
+            )
+
+
+def texts_of_queries(source: Source) -> Source:
+    """Where the queries' texts are: the phase's source, or what its vectors were made from."""
+    own = None if source.text else _own(source)
+    return source if own is None else texts_of(own)
+
+
+def _own(source: Source) -> Beside | None:
+    """The Delta table that a phase reads; None for files."""
+    return Beside(source.uri, version=source.version) if source.format == "delta" else None
+
+
+def _field(vectors: Beside) -> pa.Field:
+    schema = Table(vectors.uri).schema(vectors.version)
+    for name in FINEST_FIRST:
+        if name in schema.names:
+            return schema.field(name)
+    found = f"only {', '.join(schema.names)} in {vectors.uri}"
+    raise ContractError("mine", FINEST_FIRST[0], "vectors or their codes", found)
+
+
+def _check_dim(vectors: Beside, dim: int, queries: str, found: int) -> None:
+    if found != dim:
+        raise ConfigError(
+            (
+                f"mine: {queries} has vectors of {found} dimensions and {vectors.uri} of {dim}; "
+                "embed both with one model",
+            )
+        )
+
+
+def _check_space(vectors: Beside, queries: Beside) -> None:
+    documents, asked = space_of(vectors), space_of(queries)
+    if documents and asked and documents != asked:
+        differ = sorted(name for name in documents if documents[name] != asked[name])
+        raise ConfigError(
+            (
+                f"mine: the vectors of {queries.uri} and {vectors.uri} differ in "
+                f"{', '.join(differ)}; embed both with one model (two towers: same_space: false)",
+            )
+        )

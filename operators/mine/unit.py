@@ -1,0 +1,148 @@
+"""A unit of queries before it is mined: what is judged, what has vectors, what is put aside."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from operators import columns
+from operators.arrays import whole
+from operators.contract import conform
+from operators.mine.index import Index
+from operators.mine.negatives import NEGATIVES
+from operators.mine.pool import Asked, Marks, Places, Scores
+from operators.mine.qrels import Qrels
+from operators.mine.sources import Dense
+from operators.quantize.codes import FINEST_FIRST, decoded
+from operators.quantize.kernels import Matrix
+from operators.storage import uri as store
+from operators.storage.table import Table
+from operators.text.fetch import fetch
+
+if TYPE_CHECKING:
+    from operators.mine.mine import Mine
+
+pc: Any = pyarrow.compute  # the stubs do not know every function
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Judged pairs of a unit's queries, ascending by query."""
+
+    query: Places
+    """Place of the query in the unit."""
+    row: Places
+    """Row of the document in the first index, -1 where it is not there."""
+    grade: Scores
+    relevant: Marks
+
+    @property
+    def positive(self) -> Marks:
+        """Relevant, and in the index."""
+        marks: Marks = self.relevant & (self.row >= 0)
+        return marks
+
+    @property
+    def other(self) -> Marks:
+        """Judged otherwise, and in the index."""
+        marks: Marks = ~self.relevant & (self.row >= 0)
+        return marks
+
+    @property
+    def missing(self) -> Marks:
+        """Relevant, but not in the index."""
+        marks: Marks = self.relevant & (self.row < 0)
+        return marks
+
+
+def judged(qrels: Qrels, pairs: pa.Table, table: pa.Table, index: Index) -> Judged:
+    """The judgments of a unit's queries, each document located once."""
+    place = pc.index_in(pairs["query_id"], whole(table["id"]))
+    known = pairs.filter(place.is_valid())
+    query = place.drop_null().to_numpy().astype(np.int64)
+    ids = pc.unique(known["doc_id"])
+    row = np.append(index.locate(ids), -1)
+    document = pc.index_in(known["doc_id"], ids).to_numpy().astype(np.int64)
+    order = np.argsort(query, kind="stable")
+    grade = known["relevance"].to_numpy().astype(np.float32)
+    return Judged(
+        query[order], row[document][order], grade[order], (grade >= qrels.relevant)[order]
+    )
+
+
+def parted(table: pa.Table, good: Any, reason: str) -> tuple[pa.Table, list[pa.Table]]:
+    """The good rows, and the others with their reason, if there are any."""
+    marks = np.asarray(good, np.bool_)
+    if marks.all():
+        return table, []
+    return table.filter(pa.array(marks)), [_told(table.filter(pa.array(~marks)), reason)]
+
+
+def joined(found: pa.Table, aside: list[pa.Table]) -> pa.Table:
+    """NEGATIVES and `error`, the rows put aside last."""
+    schema = NEGATIVES.append(columns.ERROR)
+    return pa.concat_tables([conform(each, schema) for each in (found, *aside)])
+
+
+def texts(mine: "Mine", table: pa.Table) -> list[str]:
+    """The texts of a unit's queries, from its own rows or fetched from where they lie."""
+    if columns.TEXT.name in table.column_names:
+        return list(table[columns.TEXT.name].to_numpy(zero_copy_only=False))
+    assert mine.queries is not None
+    names = (columns.SOURCE_FILE, columns.SOURCE_ROW, columns.CONTENT_HASH)
+    file, row, digest = (whole(table[name.name]) for name in names)
+    return list(fetch(mine.queries, file, row, digest).to_numpy(zero_copy_only=False))
+
+
+def asked(mine: "Mine", table: pa.Table) -> tuple[list[Asked], pa.Table, list[pa.Table]]:
+    """The queries as each source wants them, the rows that have all vectors, and the others."""
+    matrices = []
+    good = np.ones(len(table), np.bool_)
+    for dense in mine.dense:
+        matrix, found = _matrix(dense, table)
+        matrices.append(matrix)
+        good &= found
+    reason = "no vector: a table of query vectors does not hold this query, or it is not finite"
+    table, aside = parted(table, good, reason)
+    ids, hashes = whole(table["id"]), whole(table["content_hash"])
+    every = [Asked(ids, hashes, matrix[good]) for matrix in matrices]
+    if mine.bm25 is not None:
+        every.append(Asked(ids, hashes, None, texts(mine, table)))
+    return every, table, aside
+
+
+def _matrix(dense: Dense, table: pa.Table) -> tuple[Matrix, Marks]:
+    """A (q, dim) vector for each query, and which queries have one that is finite."""
+    if not dense.queries.named:
+        name = next(each for each in FINEST_FIRST if each in table.column_names)
+        matrix = decoded(table, name)
+        finite: Marks = np.all(np.isfinite(matrix), axis=1, keepdims=True)[:, 0]
+        return matrix, finite
+    matrix = np.zeros((len(table), dense.dim), np.float32)
+    found = np.zeros(len(table), np.bool_)
+    beside = Table(dense.queries.uri)
+    schema = beside.schema(dense.queries.version)
+    name = next(each for each in FINEST_FIRST if each in schema.names)
+    wanted = ["id", name, *(["scale"] if "scale" in schema.names else [])]
+    artefact = _artefact(dense.queries.uri, schema.field(name))
+    for shard in beside.read(wanted, dense.queries.version):
+        place = pc.index_in(shard["id"], whole(table["id"]))
+        here = shard.filter(place.is_valid())
+        rows = place.drop_null().to_numpy()
+        matrix[rows] = decoded(here, name, artefact)
+        found[rows] = np.isfinite(matrix[rows]).all(axis=1)
+    return matrix, found
+
+
+def _artefact(uri: str, field: pa.Field) -> bytes:
+    digest = columns.decoder_of(field)[1]
+    place = store.join(uri, "_corpusmill", "artefacts", f"{digest}.safetensors")
+    return store.read_bytes(place) if digest else b""
+
+
+def _told(table: pa.Table, reason: str) -> pa.Table:
+    names = [columns.ID.name, columns.SOURCE_FILE.name, columns.SOURCE_ROW.name]
+    reasons = pa.array([reason] * len(table), columns.ERROR.type)
+    return table.select(names).append_column(columns.ERROR, reasons)
