@@ -1,0 +1,1 @@
+"""Teachers' scores to training targets, and tables to the files that trainers read."""
