@@ -1,6 +1,7 @@
 """The operators a config can name; one line each."""
 
 from operators.base import Operator
+from operators.distil.distil import Distil
 from operators.encode.encode import Encode
 from operators.mine.mine import Mine
 from operators.quantize.quantize import Quantize
@@ -12,6 +13,7 @@ from operators.text.tokenizer import Tokenize
 OPERATORS: dict[str, type[Operator]] = {
     operator.name: operator
     for operator in (
+        Distil,
         Encode,
         Mine,
         Pairs,
