@@ -99,6 +99,8 @@ def _checked(column: pa.ChunkedArray, uri: str, name: str, wanted: pa.DataType) 
     first = pc.index(bad, True).as_py()
     if first >= 0:
         what = "a number" if wanted == pa.float32() else "an id"
-        raise SourceError(uri, f"judgment {first + 1}: {name} is {cast[first]}, not {what}")
+        value = cast[first].as_py()
+        told = "null" if value is None else repr(value)
+        raise SourceError(uri, f"judgment {first + 1}: {name} is {told}, not {what}")
     made: pa.ChunkedArray = pc.cast(pc.utf8_trim_whitespace(cast), wanted)
     return made

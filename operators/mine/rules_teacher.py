@@ -68,5 +68,5 @@ def _teacher(case: Case, rule: str) -> TeacherScores:
 def _scaled(scores: Scores, scale: Scale) -> Scores:
     if scale == "raw":
         return scores
-    shrunk: Scores = np.exp(-np.logaddexp(0, -scores.astype(np.float64))).astype(np.float32)
-    return shrunk
+    half: Scores = ((1 + np.tanh(scores.astype(np.float64) / 2)) / 2).astype(np.float32)
+    return half

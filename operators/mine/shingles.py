@@ -41,7 +41,7 @@ class Shingles:
     def shared(self, text: int, others: Places) -> Places:
         """How many runs each of the others shares with the text."""
         own, sizes = self.of(text), self.sizes(others)
-        if not len(own):
+        if not len(own) or not len(others):
             return np.zeros(len(others), np.int64)
         stops = np.cumsum(sizes)
         places = np.arange(stops[-1]) + np.repeat(self.offsets[others] - stops + sizes, sizes)

@@ -29,11 +29,12 @@ class Example:
     query_id: str
     query_file: str
     query_row: int
+    query_hash: str
+    """Hex content_hash of the query, as of the document below."""
     document_id: str
     document_file: str
     document_row: int
     document_hash: str
-    """Hex content_hash of the document."""
     score: float
     why: str
     """The rule that dropped it, or the sources that proposed it."""
@@ -164,6 +165,7 @@ def _example(rows: pa.Table, flat: list[pa.Array], parent: Places, value: int) -
         query_id=rows["query_id"][query].as_py(),
         query_file=rows["source_file"][query].as_py(),
         query_row=rows["source_row"][query].as_py(),
+        query_hash=rows["content_hash"][query].as_py().hex(),
         document_id=document,
         document_file=file,
         document_row=row,
