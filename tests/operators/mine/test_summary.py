@@ -32,6 +32,7 @@ def negatives(seed: int, queries: int) -> tuple[pa.Table, Mined]:
     audit = columns(mined, Masking(share=0.5))
     made = {
         "query_id": case.asked.ids,
+        "content_hash": case.asked.hashes,
         "source_file": pa.array(["queries"] * queries),
         "source_row": pa.array(range(queries)),
         "negative_ids": _lists(own, found["id"]),
