@@ -9,6 +9,8 @@ from operators.mine.rules import rule
 from operators.mine.selection import Selection
 from tests.mined import mined, pairs, simple
 
+pytestmark = pytest.mark.slow  # sentence-transformers and datasets take seconds to import
+
 QUERIES, DOCUMENTS, DIM = 24, 160, 16
 SETTINGS = [
     {"num_negatives": 4},
