@@ -78,6 +78,25 @@ def verify(
 
 
 @app.command()
+def audit(
+    uri: Uri,
+    version: Version = -1,
+    examples: Annotated[int, typer.Option(min=0, max=50, help="Examples of each kind.")] = 50,
+    whole: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
+) -> None:
+    """Negatives: dropped by rule, kept by source and rank, false negatives, examples to read."""
+    from pipelines.audit import audited, told
+
+    number = _existing(uri, version)
+    found = audited(uri, number)
+    if whole:
+        print(json.dumps(found.to_json(), indent=2))
+        return
+    for line in told(uri, number, found, examples):
+        print(line)
+
+
+@app.command()
 def rollback(
     uri: Uri, version: Annotated[int, typer.Argument(help="The version to bring back.")]
 ) -> None:
@@ -132,10 +151,18 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "rows read": f"{counts.get('rows_in', 0):,}",
         "quarantined": f"{counts.get('quarantined', 0):,}" + (f" ({bad})" if bad else ""),
         "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
-        "left out": "; ".join(counts.get("bad_units", {}).values()) or "nothing",
+        "left out": "; ".join([*_left_out(counts), *counts.get("bad_units", {}).values()])
+        or "nothing",
     }
     for name, value in told.items():
         yield f"{name + ':':<18} {value}"
+
+
+def _left_out(counts: dict[str, Any]) -> list[str]:
+    return [
+        f"{count:,} × {reason.removeprefix('left out, ')}"
+        for reason, count in counts.get("left_out", {}).items()
+    ]
 
 
 def _existing(uri: str, version: int) -> int:

@@ -1,6 +1,6 @@
 """The one concept of a step: an operator is frozen data; what it loads lives in `open`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
@@ -85,6 +85,15 @@ class Searches(Protocol):
 
     def open_with(self, ask: Ask, on: Resources) -> AbstractContextManager[Transform]:
         """Yield the transform over parts that lie elsewhere."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """An operator whose commit records more than counts."""
+
+    def told(self, tables: Iterable[pa.Table]) -> dict[str, Any]:
+        """What the phase's new rows come to, as plain JSON values under names of its own."""
         ...
 
 

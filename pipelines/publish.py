@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from operators import model as models
+from operators.base import Tells
 from operators.errors import GateError
-from operators.storage.parquet import Shard
+from operators.storage.parquet import Shard, read_shard
 from operators.storage.receipts import Receipt, RunFolder
 from operators.storage.table import Table
 from pipelines.fingerprint import code_version
@@ -45,6 +46,10 @@ def publish(
         "quarantine_files": quarantined,
         "kept_rows": sum(file.rows for file in kept),
     }
+    for step in plan.phase.steps:
+        if isinstance(step.operator, Tells):
+            new = (read_shard(table, shard.path) for shard in shards if shard.checksum)
+            record |= step.operator.told(new)
     version = delta.commit(plan.parent, plan.schemas[-1], shards, record, plan.run)
     folder.finish("committed")
     return version, counts

@@ -1,9 +1,9 @@
 """Queries and their judgments to hard negatives, searched in any number of collections."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +13,7 @@ from operators import columns
 from operators.base import STRICT, Ask, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import require
+from operators.distil.teachers import fingerprints_of
 from operators.errors import ConfigError
 from operators.mine import sources as each_source
 from operators.mine.audit import Masking
@@ -22,6 +23,7 @@ from operators.mine.qrels import Qrels
 from operators.mine.rules import Option, Rule, names_of, rule
 from operators.mine.selection import Selection
 from operators.mine.sources import Bm25, Dense
+from operators.mine.summary import summary
 from operators.text.origin import texts_of
 from operators.text.source import Source
 
@@ -57,7 +59,7 @@ class Mine:
     scores: Beside = Beside()
     """A scores table, for rules that ask a teacher."""
     teacher: str = ""
-    """Its fingerprint or how that begins; empty where the table has one teacher."""
+    """Its fingerprint, how that begins, its kind or model; empty where there is one teacher."""
     documents: Source | None = None
     """Texts of the documents, where BM25 alone searches; a vectors table tells its own."""
     queries: Source | None = None
@@ -121,15 +123,23 @@ class Mine:
         needs = {need for each in self.asked_rules() for need in each.needs}
         each_source.check_needs(self.name, dense, needs)
         each_source.check_depth(dense, self.selection.range_max)
+        scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
+        wanted = (self.teacher,) if self.teacher else ()
         return replace(
             self,
             dense=dense,
             bm25=bm25,
             documents=documents,
             queries=self.queries or each_source.texts_of_queries(around.source),
-            scores=pinned(self.scores, around.versions) if self.scores.named else self.scores,
+            scores=scores,
+            teacher=fingerprints_of(scores, wanted)[0] if scores.named else "",
             judgments=self.qrels.digest(),
         )
+
+    def told(self, tables: Iterable[pa.Table]) -> dict[str, Any]:
+        """The audit of new negatives, without its examples."""
+        sums = summary(tables).to_json()
+        return {"audit": {name: sums[name] for name in sums if not name.endswith("_examples")}}
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen

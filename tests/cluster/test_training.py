@@ -1,0 +1,233 @@
+"""From queries and judgments to triples: one pipeline, the same tables on both runners."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+import yaml
+
+from cluster.execute import Result, run_pipeline
+from cluster.progress import Progress
+from operators.storage.table import Table
+from pipelines.config import parse
+from tests.pipeline_builders import lineage_of, lines, quarantined, rows_of, write_files
+from tests.tiny_models import build_classifier
+
+RAY = pytest.param("ray", marks=pytest.mark.ray)
+on_every_runner = pytest.mark.parametrize("runner", ["local", RAY])
+
+WORDS = ("amber", "basalt", "cobalt", "delta", "ember", "fjord", "granite", "heron", "iris", "jade")
+DOCUMENTS = [
+    {"_id": f"d{n:03d}", "title": f"{WORDS[n % 10]} {WORDS[n // 10]}", "text": f"text number {n}"}
+    for n in range(100)
+]
+TWIN = {"_id": "twin", "title": "amber amber", "text": "text number 0"}
+"""The very text of d000, the positive of q00."""
+QUERIES = [{"_id": f"q{n:02d}", "text": f"{WORDS[n % 10]} {WORDS[n // 10]} ?"} for n in range(30)]
+UNJUDGED, LOST, ABSENT = "q27", "q28", "q29"
+QRELS = "query-id\tcorpus-id\tscore\n" + "".join(
+    [
+        *(f"q{n:02d}\td{n:03d}\t1\n" for n in range(27)),
+        *(f"q{n:02d}\td{n + 40:03d}\t1\n" for n in range(10)),
+        f"{LOST}\tnowhere\t1\n",
+        f"{ABSENT}\td001\t0\n",
+        "q03\talso-nowhere\t1\n",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A BEIR folder, two models, and where the tables of its pipeline lie."""
+
+    root: Path
+    encoder: Path
+    teacher: Path
+
+    def table(self, phase: str) -> str:
+        return str(self.root / phase)
+
+    def config(self, **changes: Any) -> dict[str, Any]:
+        """The whole pipeline; `mine`, `teach` and `distil` change the fields of those steps."""
+        source = str(self.root / "beir")
+        mine = {
+            "qrels": {"uri": f"{source}/qrels/train.tsv"},
+            "dense": [{"vectors": {"phase": "documents"}}],
+            "bm25": None,
+            "rules": ["duplicate-text"],
+            "selection": {"negatives": 5, "range_max": 20},
+            **changes.get("mine", {}),
+        }
+        teach = {"teacher": "cross-encoder", "model": "teacher"}
+        encode = [{"tokenize": {"model": "tiny"}}, {"encode": {"model": "tiny"}}]
+        distil = {"scores": {"phase": "scores"}, **changes.get("distil", {})}
+        phases = {
+            "documents": {"read": {"uri": source}, "steps": encode},
+            "queries": {"read": {"uri": source, "part": "queries"}, "steps": encode},
+            "negatives": {
+                "read": {"phase": "queries", "unit_bytes": 2000},
+                "steps": [{"mine": mine, "resources": {"workers": changes.get("parts", 1)}}],
+            },
+            "scores": {
+                "read": {"phase": "negatives"},
+                "steps": [
+                    {"pairs": {}},
+                    *({"teach": each} for each in changes.get("teach", [teach])),
+                ],
+            },
+            "triples": {"read": {"phase": "negatives"}, "steps": [{"distil": distil}]},
+        }
+        for name, phase in phases.items():
+            phase["write"] = {"table": self.table(name), "gate": {"max_bad_rows": 0.2}}
+        last = list(phases).index(changes.get("last", "triples")) + 1
+        return {
+            "models": {"tiny": {"path": str(self.encoder)}, "teacher": {"path": str(self.teacher)}},
+            "phases": dict(list(phases.items())[:last]),
+        }
+
+    def run(self, runner: str, **changes: Any) -> dict[str, Result]:
+        pipeline = parse(yaml.safe_dump(self.config(**changes), sort_keys=False))
+        results = run_pipeline(pipeline, runner_named(runner), Progress())
+        return {result.phase: result for result in results}
+
+
+def runner_named(name: str) -> Any:
+    if name == "ray":
+        from cluster.ray_runner import RayRunner
+
+        return RayRunner()
+    from cluster.local import LocalRunner
+
+    return LocalRunner()
+
+
+def beir(root: Path) -> None:
+    files: Mapping[str, bytes] = {
+        "corpus.jsonl": lines([*DOCUMENTS, TWIN]),
+        "queries.jsonl": lines(QUERIES),
+        "qrels/train.tsv": QRELS.encode(),
+    }
+    write_files(str(root / "beir"), files)
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_classifier(tmp_path_factory.mktemp("teacher") / "tiny")
+
+
+@pytest.fixture
+def lake(tmp_path: Path, tiny_model: Path, tiny_teacher: Path) -> Lake:
+    beir(tmp_path)
+    return Lake(tmp_path, tiny_model, tiny_teacher)
+
+
+@pytest.fixture
+def started(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    def name(runner: str) -> str:
+        if runner == "ray":
+            request.getfixturevalue("ray_started")
+        return runner
+
+    return name
+
+
+@on_every_runner
+def test_the_whole_pipeline_becomes_triples(lake, started, runner):
+    results = lake.run(started(runner), parts=2)
+    negatives = rows_of(lake.table("negatives"))
+    assert negatives["query_id"].to_pylist() == [f"q{n:02d}" for n in range(27)]
+    judged = {tuple(line.split("\t")[:2]) for line in QRELS.splitlines()}
+    for row in negatives.to_pylist():
+        assert len(row["negative_ids"]) == 5 == len(set(row["negative_ids"]))
+        assert not {(row["query_id"], each) for each in row["negative_ids"]} & judged
+        assert "twin" not in row["negative_ids"] or row["query_id"] != "q00"
+    assert ("q28", "no positive") in quarantined(lake.table("negatives"))
+    counts = results["negatives"].counts
+    assert counts is not None
+    assert counts.left_out == {"left out, not judged": 1}
+    assert counts.quarantined == 2
+    scores = rows_of(lake.table("scores"))
+    pairs = {(row["query_id"], row["doc_id"]) for row in scores.to_pylist()}
+    assert len(pairs) == len(scores) >= 27 * 5
+    triples = rows_of(lake.table("triples"))
+    assert len(triples) == 27 + 10
+    assert all(len(row["targets"]) for row in triples.to_pylist())
+
+
+@pytest.mark.ray
+def test_both_runners_and_any_number_of_index_parts_mine_the_same(lake, started):
+    lake.run("local", last="negatives")
+    local = rows_of(lake.table("negatives"))
+    started("ray")
+    for parts in (1, 3):
+        other = Lake(lake.root / f"parts{parts}", lake.encoder, lake.teacher)
+        beir(other.root)
+        other.run("ray", last="negatives", parts=parts)
+        mined = rows_of(other.table("negatives"))
+        assert mined.drop_columns(["positive_files", "negative_files"]).equals(
+            local.drop_columns(["positive_files", "negative_files"])
+        )
+
+
+@on_every_runner
+def test_a_second_run_changes_nothing_and_a_second_teacher_scores_only_for_itself(
+    lake, started, runner
+):
+    lake.run(started(runner), last="scores")
+    first = rows_of(lake.table("scores"))
+    again = lake.run(runner, last="scores")
+    assert all(result.counts is None for result in again.values())
+    cross = {"teacher": "cross-encoder", "model": "teacher"}
+    both = [cross, {"teacher": "bi-encoder", "model": "tiny"}]
+    more = lake.run(runner, last="scores", teach=both)["scores"]
+    assert more.counts is not None
+    assert more.counts.rows_out == len(first)
+    every = rows_of(lake.table("scores"))
+    assert len(every) == 2 * len(first)
+    old = every.filter(pc.is_in(every["id"], first["id"].combine_chunks()))
+    assert old.equals(first)
+
+
+def test_deeper_mining_scores_only_the_pairs_that_are_new(lake):
+    lake.run("local", last="scores")
+    first = set(rows_of(lake.table("scores"))["id"].to_pylist())
+    selection = {"negatives": 8, "range_max": 20}
+    more = lake.run("local", last="scores", mine={"selection": selection})["scores"]
+    every = set(rows_of(lake.table("scores"))["id"].to_pylist())
+    assert first < every
+    assert more.counts is not None
+    assert more.counts.rows_out == len(every - first)
+
+
+def test_the_commit_of_negatives_records_its_audit(lake):
+    lake.run("local", last="negatives")
+    audit = lineage_of(lake.table("negatives"))["audit"]
+    assert audit["queries"] == 27
+    assert audit["dropped"]["positives"] > 0
+    assert audit["masked"] == 10
+    rows = rows_of(lake.table("negatives")).to_pylist()
+    for row in rows:
+        assert row["candidates"] >= len(row["negative_ids"]) + sum(row["dropped_counts"])
+    assert audit["negatives"] == sum(len(row["negative_ids"]) for row in rows)
+
+
+def test_a_judged_document_that_is_not_in_the_index_is_counted(lake):
+    lake.run("local", last="negatives")
+    missing = {
+        row["query_id"]: row["missing_positives"]
+        for row in rows_of(lake.table("negatives")).to_pylist()
+    }
+    assert missing["q03"] == 1
+    assert sum(missing.values()) == 1
+
+
+def test_every_table_can_be_verified(lake):
+    from pipelines.verify import verify_table
+
+    lake.run("local")
+    for phase in ("negatives", "scores", "triples"):
+        assert list(verify_table(lake.table(phase)))
+        assert Table(lake.table(phase)).version() == 0
