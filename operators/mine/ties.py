@@ -1,14 +1,22 @@
 """Equal scores ordered by id, so that no answer depends on how a table was cut into files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
-from operators.mine.topk import Hits
-from operators.quantize.kernels import Rows
+from operators.mine.groups import Atom
+from operators.mine.topk import Hits, level
+from operators.quantize.kernels import Matrix, Rows, Vectors
+
+pc: Any = pyarrow.compute  # the stubs do not know every function
+
+_LEVEL = pa.schema(
+    [pa.field("query", pa.int64()), pa.field("row", pa.int64()), pa.field("id", pa.string())]
+)
 
 
 def by_id(found: Hits, documents: Callable[[Rows], pa.Table], k: int) -> Hits:
@@ -44,3 +52,44 @@ def _tied(found: Hits) -> npt.NDArray[np.bool_]:
     tied[:, 1:] |= alike
     tied[:, :-1] |= alike
     return tied
+
+
+def settle(
+    queries: Matrix,
+    found: Hits,
+    k: int,
+    blocks: Callable[[], Iterable[tuple[Atom, Vectors]]],
+    ids_of: Callable[[Atom], pa.ChunkedArray],
+) -> Hits:
+    """The hits, of which more than k were sought, with every tie at the k-th place that matters.
+
+    Where all hits after the k-th tie with it, more rows may: those vectors are looked at again,
+    and of the rows level with the k-th the ones with the smallest ids are taken.
+    """
+    last = found.scores[:, -1]
+    open_ends = np.flatnonzero((found.scores[:, k - 1] == last) & (found.rows[:, -1] >= 0))
+    if not len(open_ends):
+        return found
+    best = _LEVEL.empty_table()
+    for atom, vectors in blocks():
+        query, row = level(queries[open_ends], last[open_ends], vectors)
+        some = pa.table(
+            [pa.array(query), pa.array(row + atom.first_row), ids_of(atom).take(row)],
+            schema=_LEVEL,
+        )
+        best = _smallest(pa.concat_tables([best, some]), k)
+    scores, rows = found.scores.copy(), found.rows.copy()
+    for place, asked in enumerate(map(int, open_ends)):
+        mine = best.filter(pc.equal(best["query"], place))["row"].to_numpy()
+        above = np.count_nonzero(scores[asked] > last[asked])
+        rows[asked, above:] = -1
+        rows[asked, above:k] = mine[: k - above]
+        scores[asked, k:] = -np.inf
+    return Hits(scores, rows)
+
+
+def _smallest(rows: pa.Table, k: int) -> pa.Table:
+    """The k rows of each query with the smallest ids, in their order."""
+    ordered = rows.sort_by([("query", "ascending"), ("id", "ascending")])
+    query = ordered["query"].to_numpy()
+    return ordered.filter(pa.array(np.arange(len(query)) - np.searchsorted(query, query) < k))

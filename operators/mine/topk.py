@@ -1,21 +1,25 @@
 """Exact top-k over blocks of stored vectors in bounded memory, and a second look at few candidates.
 
-Ties go to the smaller row, so the answer depends neither on the blocks nor on the order of merging,
-as far as the scores do not: float32 products of other block shapes may differ in their last bit.
+A score is a float32 dot product that depends on its two vectors alone, and ties go to the smaller
+row: the answer depends neither on the blocks nor on the order of merging.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from operators.mine.rough import Room, Rounded, multiplies_halves, passing, rounded
+from operators.quantize.dots import dots
 from operators.quantize.kernels import Matrix, Rows, Vectors
 
 _QUERIES, _ROWS = 512, 8192
-"""Queries and rows scored at once: 16 MiB of scores."""
-_FEW = 4
-"""Passing scores in a block, in multiples of k for each query, up to which they are just sorted."""
+"""Queries and rows scored at once: 8 MiB of rough scores in bfloat16."""
+_PENDING = 4
+"""Rows kept for a query, in multiples of k, before those that fell behind are let go."""
 _GATHERED = 1 << 22
 """Values of candidate vectors decoded at once: 16 MiB."""
 
@@ -32,25 +36,46 @@ class Hits(NamedTuple):
 def topk(queries: Matrix, blocks: Iterable[Vectors], k: int, first_row: int = 0) -> Hits:
     """The k best rows of each (q, dim) query; rows are counted over the blocks from `first_row`.
 
-    Holds one block, its scores for some queries and the best so far. ValueError where queries or
-    scores are not finite.
+    Holds one block, and of each query what may still be among its best. ValueError where a query
+    or a stored vector is not finite.
     """
     _check(queries)
     if k < 1:
         raise ValueError(f"k is {k}; at least one row must be asked for")
-    best = _none(len(queries), k)
+    halves = multiplies_halves()
+    searches: list[_Search] = []
     row = first_row
-    for block in blocks:
-        for start in range(0, len(block), _ROWS):
-            stop = min(start + _ROWS, len(block))
-            for first in range(0, len(queries), _QUERIES):
-                asked = slice(first, first + _QUERIES)
-                so_far = Hits(best.scores[asked], best.rows[asked])
-                scores = block.scores(queries[asked], start, stop)
-                found = merge(so_far, _passing(scores, k, so_far.scores, row + start), k)
-                best.scores[asked], best.rows[asked] = found
-        row += len(block)
-    return best
+    with _workers() as (pool, threads):
+        rooms = [Room() for _ in range(threads)]
+        for block in blocks:
+            if not searches:
+                asked = rounded(block.asked(queries), halves=halves)
+                searches = [_Search(part, k) for part in _cut(asked, threads)]
+            for start in range(0, len(block), _ROWS):
+                values = block.values(start, min(start + _ROWS, len(block)))
+                tile = rounded(values, halves=halves)
+                shares = [(tile, row + start, searches[i::threads]) for i in range(threads)]
+                list(pool.map(_look, *zip(*shares, strict=True), rooms))
+            row += len(block)
+        found = list(pool.map(_Search.hits, searches))
+    if not found:
+        return _none(len(queries), k)
+    return Hits(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
+def level(queries: Matrix, scores: Matrix, block: Vectors) -> tuple[Rows, Rows]:
+    """(query, row) of every pair of a block whose score is the (q,) one given, by row."""
+    halves = multiplies_halves()
+    asked = rounded(block.asked(queries), halves=halves)
+    found = []
+    for start in range(0, len(block), _ROWS):
+        tile = rounded(block.values(start, min(start + _ROWS, len(block))), halves=halves)
+        query, row = passing(asked, tile, scores, 1, Room())
+        exact = dots(asked.floats, tile.floats, query, row) == scores[query]
+        found.append((query[exact], row[exact] + start))
+    none = np.zeros(0, np.int64)
+    query, row = (np.concatenate([none, *each]) for each in zip((none, none), *found, strict=True))
+    return query, row
 
 
 def merge(a: Hits, b: Hits, k: int) -> Hits:
@@ -76,9 +101,9 @@ def rescore(queries: Matrix, rows: Rows, blocks: Iterable[Vectors], k: int) -> H
         here = np.flatnonzero((rows >= first) & (rows < first + len(block)))
         step = max(1, _GATHERED // block.dim)
         for part in (here[start : start + step] for start in range(0, len(here), step)):
-            vectors = block.take(rows.ravel()[part] - first)
-            asked = queries[part // rows.shape[1]]
-            scores.ravel()[part] = np.einsum("nd,nd->n", asked, vectors)
+            query = part // rows.shape[1]
+            few, place = np.unique(rows.ravel()[part] - first, return_inverse=True)
+            scores.ravel()[part] = dots(queries, block.take(few), query, place)
         first += len(block)
     if rows.max(initial=-1) >= first:
         raise ValueError(f"candidate row {rows.max()} where there are {first} rows")
@@ -97,32 +122,102 @@ def two_stage(
     return rescore(queries, found.rows, fine, k)
 
 
-def _passing(scores: Matrix, k: int, so_far: Matrix, first_row: int) -> Hits:
-    """A block's scores that beat a query's k-th best so far; with many, the block's k best."""
-    if np.isnan(scores.max(initial=-np.inf)):
-        raise ValueError("a score is not a number: a stored vector is not finite")
-    passing = scores > so_far[:, -1:]
-    if scores.shape[1] > k and np.count_nonzero(passing) > _FEW * k * len(scores):
-        passing = _largest(scores, k)
-    flat = np.flatnonzero(passing)
-    query, column = np.divmod(flat, scores.shape[1])
-    counts = np.bincount(query, minlength=len(scores))
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found = _none(len(scores), int(counts.max(initial=0)))
-    found.scores[query, place] = scores.ravel()[flat]
-    found.rows[query, place] = column + first_row
-    return found
+class _Search:
+    """Some queries, and the rows that may be among the k best of each so far."""
+
+    def __init__(self, queries: Rounded, k: int) -> None:
+        self._queries = queries
+        self._best = np.full((len(queries), k), -np.inf, np.float32)
+        """The k best scores in no order, but the least of them first."""
+        self._found: list[tuple[Rows, Rows, Matrix]] = []
+        """Query, row and score, by query within a tile, the tiles by row."""
+
+    def look(self, tile: Rounded, first_row: int, room: Room) -> None:
+        """Take what a tile has; its rows come after those of the tiles before."""
+        k = self._best.shape[1]
+        floor = self._best[:, 0]
+        query, row = passing(self._queries, tile, floor, k, room)
+        scores = dots(self._queries.floats, tile.floats, query, row)
+        better = np.flatnonzero(scores > floor[query])
+        query, row, scores = query[better], row[better], scores[better]
+        self._found.append((query, row + first_row, scores))
+        padded = _padded(query, scores, len(floor), np.float32(-np.inf))
+        both = np.concatenate([self._best, padded], axis=1)
+        both.partition(padded.shape[1], axis=1)
+        self._best = both[:, padded.shape[1] :].copy()
+        if sum(len(each) for each, _, _ in self._found) > _PENDING * k * len(floor):
+            self._found = [self._reaching()]
+
+    def hits(self) -> Hits:
+        """The k best of each query, ties by row."""
+        m, k = self._best.shape
+        query, row, score = self._reaching()
+        scores = _padded(query, score, m, np.float32(-np.inf))
+        rows = _padded(query, row, m, np.int64(-1))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = _none(m, k)
+        best.scores[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
+        best.rows[:, : order.shape[1]] = np.take_along_axis(rows, order, axis=1)
+        return best
+
+    def _reaching(self) -> tuple[Rows, Rows, Matrix]:
+        """What may be among a query's k best, by query and row, ties at the end counted."""
+        if not self._found:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        query, row, score = (np.concatenate(each) for each in zip(*self._found, strict=True))
+        floor = self._best[:, 0]
+        reaching = np.flatnonzero(score >= floor[query])
+        order = reaching[np.argsort(query[reaching].astype(np.int16), kind="stable")]
+        query, row, score = query[order], row[order], score[order]
+        level = score == floor[query]
+        above = np.bincount(query[~level], minlength=len(floor))
+        kept = ~level | (_places(query, level) < self._best.shape[1] - above[query])
+        return query[kept], row[kept], score[kept]
 
 
-def _largest(scores: Matrix, k: int) -> npt.NDArray[np.bool_]:
-    """Mark the k largest of each row, the leftmost ones among equals."""
-    place = scores.shape[1] - k
-    kth = np.partition(scores, place, axis=1)[:, place, None]
-    above: npt.NDArray[np.bool_] = scores > kth
-    level: npt.NDArray[np.bool_] = scores == kth
-    missing = k - np.count_nonzero(above, axis=1, keepdims=True)
-    first: npt.NDArray[np.bool_] = np.cumsum(level, axis=1, dtype=np.int32) <= missing
-    return above | (level & first)
+def _look(tile: Rounded, first_row: int, searches: "list[_Search]", room: Room) -> None:
+    for search in searches:
+        search.look(tile, first_row, room)
+
+
+def _cut(queries: Rounded, threads: int) -> list[Rounded]:
+    """Runs of at most _QUERIES queries, as many for each thread."""
+    size = len(queries)
+    runs = -(-size // _QUERIES)
+    runs = -(-runs // threads) * threads if runs > 1 else runs
+    step = max(1, -(-size // max(1, runs)))
+    return [queries.cut(start, start + step) for start in range(0, size, step)]
+
+
+@contextmanager
+def _workers() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A thread for each that torch may use, and one torch thread in each of them meanwhile."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool, threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _padded(query: Rows, values: npt.NDArray[Any], queries: int, fill: Any) -> npt.NDArray[Any]:
+    """Values by ascending query as a row for each query, filled up at its end."""
+    counts = np.bincount(query, minlength=queries)
+    place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.full((queries, int(counts.max(initial=0))), fill)
+    padded[query, place] = values
+    return padded
+
+
+def _places(query: Rows, marked: npt.NDArray[np.bool_]) -> Rows:
+    """For each place, how many marked ones of its query come before it."""
+    before: Rows = np.cumsum(marked) - marked
+    first = np.searchsorted(query, query)
+    places: Rows = before - before[first]
+    return places
 
 
 def _none(queries: int, k: int) -> Hits:

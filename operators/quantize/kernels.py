@@ -36,6 +36,14 @@ class Vectors(Protocol):
         """The (len(rows), dim) floats that the codes of these rows stand for."""
         ...
 
+    def asked(self, queries: Matrix) -> Matrix:
+        """The (q, dim) floats whose dot products with `values` are the scores of the queries."""
+        ...
+
+    def values(self, start: int, stop: int) -> Matrix:
+        """The (stop - start, dim) floats of rows [start, stop) that `asked` is multiplied with."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class FloatVectors:
@@ -55,6 +63,12 @@ class FloatVectors:
 
     def take(self, rows: Rows) -> Matrix:
         return self.matrix[rows]
+
+    def asked(self, queries: Matrix) -> Matrix:
+        return queries
+
+    def values(self, start: int, stop: int) -> Matrix:
+        return self.matrix[start:stop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +92,12 @@ class Int8Vectors:
 
     def take(self, rows: Rows) -> Matrix:
         return self.codes[rows].astype(np.float32) * self.scales[rows, None]
+
+    def asked(self, queries: Matrix) -> Matrix:
+        return queries
+
+    def values(self, start: int, stop: int) -> Matrix:
+        return self.codes[start:stop] * self.scales[start:stop, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +139,12 @@ class BitVectors:
         found += self.center - self.spread
         return found
 
+    def asked(self, queries: Matrix) -> Matrix:
+        return 2 * self.unpacked(packed_signs(queries, self.center)) - 1
+
+    def values(self, start: int, stop: int) -> Matrix:
+        return 2 * self.unpacked(self.packed[start:stop]) - 1
+
     def unpacked(self, packed: npt.NDArray[np.uint8]) -> Matrix:
         """Bits as (n, dim) zeros and ones."""
         return np.unpackbits(packed, axis=1, count=self.dim).astype(np.float32)
@@ -145,6 +171,12 @@ class SignVectors:
 
     def take(self, rows: Rows) -> Matrix:
         return self.bits.take(rows)
+
+    def asked(self, queries: Matrix) -> Matrix:
+        return queries
+
+    def values(self, start: int, stop: int) -> Matrix:
+        return self.bits.take(np.arange(start, stop))
 
 
 def packed_signs(matrix: Matrix, center: Matrix) -> npt.NDArray[np.uint8]:

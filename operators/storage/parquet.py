@@ -67,6 +67,21 @@ def read_shard(table_uri: str, path: str, columns: list[str] | None = None) -> p
     return table.select(columns) if columns is not None else table
 
 
+def group_rows(table_uri: str, path: str) -> list[int]:
+    """Rows of each row group of a shard, from its footer."""
+    with opened(store.join(table_uri, path)) as file:
+        groups = range(file.metadata.num_row_groups)
+        return [file.metadata.row_group(group).num_rows for group in groups]
+
+
+def read_group(table_uri: str, path: str, group: int, columns: list[str]) -> pa.Table:
+    """One row group of a shard: those of the named columns that it has, in the order named."""
+    with opened(store.join(table_uri, path)) as file:
+        there = [name for name in columns if file.schema_arrow.get_field_index(name) >= 0]
+        table: pa.Table = file.read_row_group(group, columns=there)
+    return table.select(there)
+
+
 def shard_metadata(uri: str) -> dict[str, str]:
     """The key-value metadata a shard was written with; TableError if it is missing or corrupt."""
     with opened(uri) as file:
