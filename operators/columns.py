@@ -57,6 +57,11 @@ def bits(dim: int, scheme: str, artefact: str = "") -> pa.Field:
     return pa.field("bits", pa.binary(), metadata=decoder(dim, scheme, artefact))
 
 
+def input_ids(tokenizer: str) -> pa.Field:
+    """Token ids whose metadata names the tokenizer, by the digest of its file, that gave them."""
+    return INPUT_IDS.with_metadata({"corpusmill.tokenizer": tokenizer})
+
+
 def dim_of(field: pa.Field) -> int:
     """How many dimensions a vector or code column has, from its metadata; KeyError without it."""
     return int((field.metadata or {})[b"corpusmill.dim"])

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
-from operators import columns
+from operators import columns, digest
 from operators.arrays import to_column, to_ragged
 from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
 from operators.encode.shape import Pooling, Shape, decide
-from operators.errors import ModelError
+from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Encode:
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.INPUT_IDS)
-        shape = self._shape(resolve(self.model))
+        folder = resolve(self.model)
+        _check_tokenizer(schema.field("input_ids"), folder)
+        shape = self._shape(folder)
         kept = without(schema, "input_ids", "prompt_tokens")
         return extend(kept, columns.embedding(shape.dim))
 
@@ -62,6 +64,16 @@ class Encode:
 
     def _shape(self, folder: Folder) -> Shape:
         return decide(folder, self.model.path, self.pooling, self.normalize)
+
+
+def _check_tokenizer(ids: pa.Field, folder: Folder) -> None:
+    """ContractError for ids that another tokenizer gave; ids that name none pass."""
+    named = (ids.metadata or {}).get(b"corpusmill.tokenizer", b"").decode()
+    own = digest.of_file(folder.tokenizer)
+    if named and named != own:
+        needed = f"ids of the model's own tokenizer ({own[:12]})"
+        found = f"those of another ({named[:12]}); name one model in tokenize and encode"
+        raise ContractError("encode", "input_ids", needed, found)
 
 
 def _encode(loop: "Loop", table: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from operators import columns
+from operators import columns, digest
 from operators.arrays import ragged_column
 from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
@@ -46,7 +46,8 @@ class Tokenize:
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.TEXT)
         folder = resolve(self._model())
-        added = [columns.INPUT_IDS, columns.N_TOKENS, columns.TRUNCATED]
+        ids = columns.input_ids(digest.of_file(folder.tokenizer))
+        added = [ids, columns.N_TOKENS, columns.TRUNCATED]
         if self._leaves_prompt_out(folder):
             added.append(columns.PROMPT_TOKENS)
         return extend(without(schema, "text"), *added)

@@ -183,6 +183,14 @@ def test_a_device_that_is_not_there_is_refused(folders):
         pass
 
 
+def test_ids_of_another_models_tokenizer_are_refused_and_its_own_are_taken(folders):
+    text = pa.schema([columns.ID, columns.TEXT])
+    ids = Tokenize(Model(str(folders("bert")))).bind(text)
+    Encode(Model(str(folders("bert")))).bind(ids)
+    with pytest.raises(ContractError, match="name one model in tokenize and encode"):
+        Encode(Model(str(folders("gpt2")))).bind(ids)
+
+
 def test_threads_of_a_worker_are_set_while_it_is_open(folders):
     import torch
 
