@@ -108,9 +108,9 @@ def build_classifier(
     make, sizes, pair = configs[kind]
     save_model(make(**sizes, num_labels=labels), folder, seed, "AutoModelForSequenceClassification")
     save_tokenizer(folder, "[CLS] $A [SEP]", max_length, pair)
-    if kind != "bert":
-        names = ["input_ids", "attention_mask"]
-        edit_json(folder / "tokenizer_config.json", model_input_names=names)
+    types = ["token_type_ids"] if kind == "bert" else []
+    names = ["input_ids", *types, "attention_mask"]
+    edit_json(folder / "tokenizer_config.json", model_input_names=names)
     return folder
 
 
