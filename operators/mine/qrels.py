@@ -36,7 +36,7 @@ class Qrels:
 
     uri: str
     format: Literal["auto"] | Format = "auto"
-    """`auto` goes by the name; other text is TREC's four columns unless it has BEIR's header."""
+    """`auto` goes by the name; other text is TREC's four columns, or has a header as BEIR's."""
     query_id: str = ""
     """Name of the column; `query-id` or `query_id` by default."""
     doc_id: str = ""

@@ -28,7 +28,8 @@ _TREC = ("query-id", "iteration", "corpus-id", "score")
 def read_file(uri: str, form: Literal["auto"] | Format) -> pa.Table:
     """The whole file; SourceError where it cannot be read as that format.
 
-    `auto` goes by the name; other text is TREC's four columns unless its first line has fewer.
+    `auto` goes by the name; other text is TREC's where its first line has four columns and a
+    grade in the last, else BEIR's.
     """
     with store.explained(uri):
         with store.open_input(uri) as stream:
@@ -43,7 +44,9 @@ def _format(uri: str, data: bytes) -> Format:
     known = [_SUFFIXES[end] for end in ends[-2:] if end in _SUFFIXES]
     if known:
         return known[-1]
-    return "trec" if len(data.partition(b"\n")[0].split()) == len(_TREC) else "beir"
+    first = data.partition(b"\n")[0].split()
+    graded = len(first) == len(_TREC) and re.fullmatch(rb"[-+]?[0-9.]+", first[-1])
+    return "trec" if graded else "beir"
 
 
 def _beir(data: bytes) -> pa.Table:

@@ -82,6 +82,11 @@ def test_columns_may_have_any_names_and_ids_may_be_whole_numbers(tmp_path) -> No
     assert rows_of(qrels.read()) == [("1", "20", 0.0), ("2", "10", 1.0)]
 
 
+def test_a_header_of_four_columns_is_not_taken_for_a_judgment(tmp_path) -> None:
+    told = b"query-id\tcorpus-id\tscore\tsplit\nq\td\t2\ttrain\n"
+    assert rows_of(Qrels(stored(tmp_path, "a.tsv", told)).read()) == [("q", "d", 2.0)]
+
+
 def test_without_a_grade_every_pair_is_relevant(tmp_path) -> None:
     uri = stored(tmp_path, "clicks.csv", b"query_id,doc_id\nq,d\n")
     assert rows_of(Qrels(uri).read()) == [("q", "d", 1.0)]
