@@ -14,9 +14,12 @@ from operators.quantize.kernels import Matrix, Rows, Vectors
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
 
-_LEVEL = pa.schema(
-    [pa.field("query", pa.int64()), pa.field("row", pa.int64()), pa.field("id", pa.string())]
-)
+_FIELDS: list[pa.Field] = [
+    pa.field("query", pa.int64()),
+    pa.field("row", pa.int64()),
+    pa.field("id", pa.string()),
+]
+_LEVEL = pa.schema(_FIELDS)
 
 
 def by_id(found: Hits, documents: Callable[[Rows], pa.Table], k: int) -> Hits:

@@ -1,4 +1,5 @@
 import gc
+import itertools
 import pickle
 import weakref
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def committed(uri: str, parts: Sequence[pa.Table]) -> str:
 
 def cut(table: pa.Table, count: int) -> list[pa.Table]:
     bounds = np.linspace(0, len(table), count + 1).astype(int)
-    return [table.slice(a, b - a) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [table.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
 
 
 def asked(matrix: np.ndarray | None) -> Asked:

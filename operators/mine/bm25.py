@@ -1,0 +1,198 @@
+"""BM25 over texts that lie in parts, with the statistics of the whole: as one bm25s index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+from operators.errors import ContractError, SourceError
+from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
+from operators.mine.ties import ranks
+from operators.mine.topk import Hits
+from operators.mine.words import (
+    Numbers,
+    Statistics,
+    Words,
+    counted,
+    joined,
+    merged,
+    split,
+    statistics,
+)
+from operators.quantize.kernels import Rows
+from operators.text.rows import read_unit
+from operators.text.source import Source, Unit
+
+pc: Any = pyarrow.compute  # the stubs do not know every function
+
+
+@dataclass(frozen=True)
+class Bm25Index:
+    """Texts as they are searched: plain data, told to every part."""
+
+    source: Source
+    """As its listing gives it."""
+    units: tuple[Unit, ...]
+    k1: float = 1.5
+    b: float = 0.75
+    stopwords: str = "english"
+    """Words left out, by the name that bm25s has for them; empty for none."""
+
+
+def count(index: Bm25Index, part: int = 0, of: int = 1) -> Statistics:
+    """The first pass: what part `part` of `of` runs of units tells; `joined` adds parts up."""
+    first = _first_unit(index, part, of)
+    units = enumerate(_documents(index, part, of), first)
+    return joined([statistics(at, split(_texts(rows), index.stopwords)) for at, rows in units])
+
+
+def open_part(index: Bm25Index, known: Statistics, part: int = 0, of: int = 1) -> "Bm25Part":
+    """The second pass: the documents of a part, scored by what is known of them all.
+
+    Its inverted index stays in memory, 8 bytes for each word of each document. SourceError where
+    the whole collection has no good row.
+    """
+    if not known.documents:
+        raise SourceError(index.source.uri, "has no good row; there is nothing to search")
+    documents, words = [DOCUMENTS.empty_table()], []
+    for rows in _documents(index, part, of):
+        documents.append(_described(rows))
+        words.append(split(_texts(rows), index.stopwords))
+    inverted = _inverted(index, known, merged(words))
+    first = known.first_row(_first_unit(index, part, of))
+    kept = pa.concat_tables(documents).combine_chunks()
+    return Bm25Part(index.stopwords, inverted, kept, ranks(kept["id"]), first)
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """Where each word occurs, and what it adds to a document's score there."""
+
+    words: pa.Array
+    bounds: Numbers
+    """Occurrences [bounds[w], bounds[w + 1]) are those of word w."""
+    document: npt.NDArray[np.int32]
+    weight: Scores
+    documents: int
+
+    def scores(self, words: Numbers) -> Scores:
+        """The (documents,) scores of a query's words, each counted as often as it comes."""
+        found = np.zeros(self.documents, np.float32)
+        for word in words:
+            part = slice(self.bounds[word], self.bounds[word + 1])
+            found[self.document[part]] += self.weight[part]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Bm25Part:
+    """Search of a part's documents; one that shares no word with a query is no hit."""
+
+    stopwords: str
+    inverted: Inverted
+    kept: pa.Table
+    """DOCUMENTS of the part."""
+    by_id: Numbers
+    """The place of each document in the order of ids."""
+    first_row: int
+
+    def size(self) -> int:
+        return len(self.kept)
+
+    def search(self, asked: Asked, k: int) -> Hits:
+        scores = np.full((len(asked), k), -np.inf, np.float32)
+        rows = np.full((len(asked), k), -1, np.int64)
+        for query, words in enumerate(self._words(asked)):
+            found = self.inverted.scores(words)
+            best = self._best(found, k)
+            scores[query, : len(best)] = found[best]
+            rows[query, : len(best)] = best + self.first_row
+        return Hits(scores, rows)
+
+    def documents(self, rows: Rows) -> pa.Table:
+        return self.kept.take(rows[self._holds(rows)] - self.first_row)
+
+    def locate(self, ids: pa.Array) -> Rows:
+        found = pc.index_in(ids, self.kept["id"])
+        rows: Rows = pc.fill_null(pc.add(pc.cast(found, pa.int64()), self.first_row), -1).to_numpy()
+        return rows
+
+    def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
+        scores = np.full(len(rows), np.nan, np.float32)
+        words = self._words(asked)
+        here = np.flatnonzero(self._holds(rows))
+        here = here[np.argsort(query[here], kind="stable")]
+        wanted, first = np.unique(query[here], return_index=True)
+        for one, pairs in zip(wanted, np.split(here, first[1:]), strict=True):
+            scores[pairs] = self.inverted.scores(words[one])[rows[pairs] - self.first_row]
+        return scores
+
+    def _words(self, asked: Asked) -> list[Numbers]:
+        """The numbers of each query's words, those that the part knows, in their order."""
+        if asked.texts is None:
+            raise ContractError("mine", "text", "the queries' texts, for BM25", "no texts")
+        words = split(asked.texts, self.stopwords)
+        place = pc.fill_null(pc.index_in(words.words, self.inverted.words), -1).to_numpy()
+        numbers = place.astype(np.int64)[words.number]
+        each = np.split(numbers, np.cumsum(words.length)[:-1])
+        return [some[some >= 0] for some in each]
+
+    def _best(self, scores: Scores, k: int) -> Rows:
+        """The k best of the documents that share a word, by (-score, id)."""
+        some = np.flatnonzero(scores > 0)
+        if len(some) > k:
+            floor = np.partition(scores[some], len(some) - k)[len(some) - k]
+            some = some[scores[some] >= floor]
+        return some[np.lexsort((self.by_id[some], -scores[some]))][:k]
+
+    def _holds(self, rows: Rows) -> Any:
+        return (rows >= self.first_row) & (rows < self.first_row + len(self.kept))
+
+
+def _inverted(index: Bm25Index, known: Statistics, words: Words) -> Inverted:
+    """Lucene's BM25 as in bm25s: idf x times / (times + k1 (1 - b + b x length / mean))."""
+    word, document, times = counted(words)
+    place = pc.index_in(words.words, known.frequency["word"]).to_numpy().astype(np.int64)
+    frequency = known.frequency["documents"].to_numpy()[place]
+    idf = np.log1p((known.documents - frequency + 0.5) / (frequency + 0.5))
+    long = 1 - index.b + index.b * words.length / known.mean_length
+    weight = idf.astype(np.float32)[word] * (times / (times + index.k1 * long[document]))
+    bounds = np.searchsorted(word, np.arange(len(words.words) + 1))
+    return Inverted(
+        words.words,
+        bounds,
+        document.astype(np.int32),
+        weight.astype(np.float32),
+        len(words.length),
+    )
+
+
+def _documents(index: Bm25Index, part: int, of: int) -> Iterator[pa.Table]:
+    """The good rows of each unit of a part."""
+    for unit in index.units[_first_unit(index, part, of) : _first_unit(index, part + 1, of)]:
+        rows = pa.concat_tables([table for _, table in read_unit(index.source, unit)])
+        yield rows.filter(rows["error"].is_null())
+
+
+def _first_unit(index: Bm25Index, part: int, of: int) -> int:
+    return part * len(index.units) // of
+
+
+def _texts(rows: pa.Table) -> list[str]:
+    texts: Any = rows["text"]
+    found: list[str] = texts.to_pylist()  # bm25s splits Python strings
+    return found
+
+
+def _described(rows: pa.Table) -> pa.Table:
+    made = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.chunked_array([pa.nulls(len(rows), field.type)])
+        for field in DOCUMENTS
+    ]
+    return pa.table(made, schema=DOCUMENTS)
