@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
 from operators.mine.ties import by_id
-from operators.mine.topk import Hits, merge
+from operators.mine.topk import Hits, merge, ranked
 from operators.quantize.kernels import Rows
 
 Ask = Callable[..., list[Any]]
@@ -99,5 +99,4 @@ class Parts:
         query, place = np.nonzero(found.rows >= 0)
         scores = np.full(found.rows.shape, -np.inf, np.float32)
         scores[query, place] = self.score(asked, query, found.rows[query, place])
-        none = Hits(scores[:, :0], found.rows[:, :0])
-        return merge(Hits(scores, found.rows), none, found.rows.shape[1])
+        return ranked(scores, found.rows, found.rows.shape[1])

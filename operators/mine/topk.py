@@ -89,6 +89,11 @@ def merge(a: Hits, b: Hits, k: int) -> Hits:
     return best
 
 
+def ranked(scores: Matrix, rows: Rows, k: int) -> Hits:
+    """The k best of (q, m) scored rows; what has row -1 has score -inf."""
+    return merge(Hits(scores, rows), _none(len(rows), 0), k)
+
+
 def rescore(queries: Matrix, rows: Rows, blocks: Iterable[Vectors], k: int) -> Hits:
     """The k best of each query's (q, m) candidate rows by finer vectors; row -1 stands for none.
 
@@ -107,7 +112,7 @@ def rescore(queries: Matrix, rows: Rows, blocks: Iterable[Vectors], k: int) -> H
         first += len(block)
     if rows.max(initial=-1) >= first:
         raise ValueError(f"candidate row {rows.max()} where there are {first} rows")
-    return merge(Hits(scores, rows), _none(len(rows), 0), k)
+    return ranked(scores, rows, k)
 
 
 def two_stage(
