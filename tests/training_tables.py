@@ -35,6 +35,10 @@ class Collection:
             self.sources[name] = listing.source
             self.rows[name] = corpora.read(Source(uri=uri)).combine_chunks()
 
+    def hash_of(self, name: str) -> bytes:
+        """content_hash of a query or document."""
+        return self._at("queries" if name.startswith("q") else "documents", name, "content_hash")
+
     def recorded(self, operator: str) -> dict[str, object]:
         """What a commit says of its step."""
         fields = {name: asdict(source) for name, source in self.sources.items()}

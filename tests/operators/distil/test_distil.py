@@ -11,10 +11,8 @@ from operators.beside import Beside
 from operators.distil.distil import Distil
 from operators.distil.distiller import Distiller
 from operators.errors import ContractError, TableError
-from operators.storage.parquet import write_shard
-from operators.storage.table import Table
-from operators.teach.stored import pair_ids
 from tests.mined_rows import digest, row, table
+from tests.scores_tables import scores_table
 
 SCORES = Beside(uri="scores")
 MINED = table(
@@ -243,41 +241,12 @@ def test_it_needs_mined_rows() -> None:
         Distil().bind(MINED.schema.remove(MINED.schema.get_field_index("negative_ids")))
 
 
-def scores_table(place: str, **teachers: dict[tuple[str, str], float]) -> Beside:
-    """Scores as `teach` commits them."""
-    rows = [
-        (digest(query), digest(document), name, score)
-        for name, logits in teachers.items()
-        for (query, document), score in logits.items()
-    ]
-    columns = [pa.array(column) for column in zip(*rows, strict=True)]
-    queries, documents, names, logits = columns
-    made = pa.table(
-        {
-            "id": pair_ids(queries, documents, names),
-            "query_hash": queries,
-            "doc_hash": documents,
-            "teacher": names,
-            "logit": logits.cast(pa.float32()),
-        }
-    )
-    steps = [
-        {
-            "teach": {
-                "teacher": "cross-encoder",
-                "fingerprint": name,
-                "model": {"path": f"m/{name}-x"},
-            }
-        }
-        for name in teachers
-    ]
-    lineage = {"config": {"steps": steps}}
-    Table(place).commit(-1, made.schema, [write_shard(place, "r", "u", made, {})], lineage, "key")
-    return Beside(uri=place, version=0)
+def hashed(logits):
+    return {(digest(query), digest(document)): s for (query, document), s in logits.items()}
 
 
 def test_stored_scores_are_looked_up_by_hash(store) -> None:
-    beside = scores_table(store, ab12=LOGITS)
+    beside = scores_table(store, ab12=hashed(LOGITS))
     with Distil(scores=beside).open() as transform:
         made = transform(MINED)
     assert made.equals(distilled())
@@ -285,7 +254,7 @@ def test_stored_scores_are_looked_up_by_hash(store) -> None:
 
 def test_a_teacher_is_named_by_how_its_fingerprint_begins_or_by_its_model(store) -> None:
     other = {pair: score + 1 for pair, score in LOGITS.items()}
-    beside = scores_table(store, ab12=LOGITS, cd34=other)
+    beside = scores_table(store, ab12=hashed(LOGITS), cd34=hashed(other))
     for name, first in (("ab", 5), ("cd34", 6), ("cd34-x", 6)):
         with Distil(scores=beside, teachers=(name,)).open() as transform:
             assert transform(MINED)["teacher_scores"][0][0].as_py() == first
