@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from operators.base import Ask, Searches
+from operators.base import Ask, ParallelMap, Searches
 from operators.errors import CorpusmillError
 from pipelines.work import Job
 
@@ -18,10 +18,10 @@ _RESTARTS = 4
 class IndexPart:
     """One part of every index of an operator; what it holds, its constructor reads."""
 
-    def __init__(self, operator: Searches, part: int, of: int) -> None:
+    def __init__(self, operator: Searches, part: int, of: int, survey: Any) -> None:
         self.parts, self.fault = [], None
         try:
-            self.parts = operator.open_part(part, of)
+            self.parts = operator.open_part(part, of, survey)
         except CorpusmillError as error:
             self.fault = error
 
@@ -47,25 +47,23 @@ class AskActors:
 
 
 @contextmanager
-def held(job: Job) -> Iterator[dict[int, Ask]]:
+def held(job: Job, parallel: ParallelMap) -> Iterator[dict[int, Ask]]:
     """Start the actors of the job's searching steps; they end with the block."""
     actors: list[Any] = []
     asks: dict[int, Ask] = {}
     try:
         for number, step in enumerate(job.steps):
             if isinstance(step.operator, Searches):
-                own = _started(step.operator, step.resources.workers, _options(step.resources))
+                workers = step.resources.workers
+                survey = ray.put(step.operator.surveyed(workers, parallel))
+                kind: Any = ray.remote(IndexPart).options(**_options(step.resources))
+                own = [kind.remote(step.operator, part, workers, survey) for part in range(workers)]
                 actors += own
                 asks[number] = AskActors(tuple(own))
         yield asks
     finally:
         for actor in actors:
             ray.kill(actor)
-
-
-def _started(operator: Searches, workers: int, options: dict[str, Any]) -> list[Any]:
-    kind: Any = ray.remote(IndexPart)
-    return [kind.options(**options).remote(operator, part, workers) for part in range(workers)]
 
 
 def _options(on: Any) -> dict[str, Any]:

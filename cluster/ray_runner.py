@@ -75,7 +75,7 @@ class RayRunner:
         if not units:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
-        with held(job) as asks:
+        with held(job, self.parallel) as asks:
             yield from _outcomes(_stream(job, units, asks))
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:

@@ -1,6 +1,6 @@
 """The one concept of a step: an operator is frozen data; what it loads lives in `open`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
@@ -68,6 +68,8 @@ class Fitted(Protocol):
         ...
 
 
+ParallelMap = Callable[[Callable[[int], Any], Sequence[int]], Iterable[Any]]
+"""Applies a function to numbers, somewhere, in their order."""
 Ask = Callable[..., list[Any]]
 """`ask(place, method, *arguments)`: what each part of an index answers, in the parts' order."""
 
@@ -79,7 +81,11 @@ class Searches(Protocol):
     Its resources count the workers that hold a part each; one more takes the rows through.
     """
 
-    def open_part(self, part: int, of: int) -> Any:
+    def surveyed(self, of: int, parallel: ParallelMap) -> Any:
+        """What every part must know of all `of` parts, found by a first pass over them."""
+        ...
+
+    def open_part(self, part: int, of: int, survey: Any) -> Any:
         """Part `part` of `of` in memory: a sequence of objects whose methods `ask` calls."""
         ...
 

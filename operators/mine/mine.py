@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns
-from operators.base import STRICT, Ask, Resources, Transform
+from operators.base import STRICT, Ask, ParallelMap, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import require
 from operators.distil.teachers import fingerprints_of
@@ -29,6 +29,7 @@ from operators.text.source import Source
 
 if TYPE_CHECKING:
     from operators.mine.index import Part
+    from operators.mine.words import Statistics
 
 NamedRule = str | dict[str, dict[str, Option] | None]
 _UNIT = 64 << 20
@@ -145,14 +146,21 @@ class Mine:
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
         from operators.mine import opening
 
-        with self.open_with(opening.Here(opening.parts(self, 0, 1, resident=False)), on) as mined:
+        parts = opening.parts(self, self.surveyed(1, map))
+        with self.open_with(opening.Here(parts), on) as mined:
             yield mined
 
-    def open_part(self, part: int, of: int) -> "list[Part]":
+    def surveyed(self, of: int, parallel: ParallelMap) -> "Statistics | None":
+        """BM25's statistics over all parts; None where it is no source."""
+        from operators.mine import opening
+
+        return opening.surveyed(self, of, parallel)
+
+    def open_part(self, part: int, of: int, survey: "Statistics | None") -> "list[Part]":
         """Part `part` of `of` of every source's index, in memory."""
         from operators.mine import opening
 
-        return opening.parts(self, part, of, resident=True)
+        return opening.parts(self, survey, part, of, resident=True)
 
     @contextmanager
     def open_with(self, ask: Ask, on: Resources) -> Iterator[Transform]:

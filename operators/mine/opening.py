@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from operators.base import Ask
-from operators.mine import dense
+from operators.base import Ask, ParallelMap
+from operators.mine import ann, bm25, dense
 from operators.mine.index import Index, Part, Parts
+from operators.mine.words import Statistics, joined
 
 if TYPE_CHECKING:
     from operators.mine.mine import Mine
@@ -37,18 +38,50 @@ class _One:
         return self.ask(self.place, method, *arguments)
 
 
-def parts(mine: "Mine", part: int, of: int, *, resident: bool) -> list[Part]:
+@dataclass(frozen=True)
+class _Count:
+    """The first pass over one part's texts."""
+
+    index: bm25.Bm25Index
+    of: int
+
+    def __call__(self, part: int) -> Statistics:
+        return bm25.count(self.index, part, self.of)
+
+
+def surveyed(mine: "Mine", of: int, parallel: ParallelMap) -> Statistics | None:
+    """BM25's statistics of the whole collection; None where it is no source."""
+    if mine.bm25 is None:
+        return None
+    return joined(list(parallel(_Count(_texts(mine), of), range(of))))
+
+
+def parts(
+    mine: "Mine", known: Statistics | None, part: int = 0, of: int = 1, *, resident: bool = False
+) -> list[Part]:
     """Part `part` of `of` of each source's index, the dense ones first."""
-    return [dense.open_part(_described(each), part, of, resident=resident) for each in mine.dense]
+    opened: list[Part] = [_dense(each, part, of, resident=resident) for each in mine.dense]
+    if known is not None:
+        opened.append(bm25.open_part(_texts(mine), known, part, of))
+    return opened
 
 
 def indexes(mine: "Mine", ask: Ask, depth: int) -> tuple[Index, ...]:
     """Each source's index over all of its parts, to be searched for `depth` candidates."""
-    return tuple(
-        Parts(_One(ask, place), (each.rescored or _RESCORED * depth) if each.coarse else 0)
-        for place, each in enumerate(mine.dense)
-    )
+    rescored = [(each.rescored or _RESCORED * depth) if each.coarse else 0 for each in mine.dense]
+    rescored += [0] if mine.bm25 is not None else []
+    return tuple(Parts(_One(ask, place), count) for place, count in enumerate(rescored))
 
 
-def _described(each: "Dense") -> dense.DenseIndex:
-    return dense.describe(each.vectors.uri, each.vectors.version, each.column, each.finest)
+def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:
+    index = dense.describe(each.vectors.uri, each.vectors.version, each.column, each.finest)
+    if each.approximate is not None:
+        return ann.open_part(index, each.approximate, part, of)
+    return dense.open_part(index, part, of, resident=resident)
+
+
+def _texts(mine: "Mine") -> bm25.Bm25Index:
+    assert mine.bm25 is not None
+    assert mine.documents is not None
+    chosen = mine.bm25
+    return bm25.Bm25Index(mine.documents, chosen.units, chosen.k1, chosen.b, chosen.stopwords)

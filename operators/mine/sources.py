@@ -57,6 +57,8 @@ class Bm25:
 
     k1: Annotated[float, Field(gt=0)] = 1.5
     b: Annotated[float, Field(ge=0, le=1)] = 0.75
+    stopwords: str = "english"
+    """Words left out, by the name that bm25s has for them; empty for none."""
     units: Annotated[tuple[Unit, ...], Field(exclude=True)] = ()
     """How the texts are cut; set by the plan."""
     snapshot: str = ""
