@@ -15,7 +15,7 @@ from operators.contract import require
 from operators.distil.distiller import Distiller
 from operators.distil.false_negatives import DropFalse
 from operators.distil.fuse import FUSIONS
-from operators.distil.targets import TARGETS
+from operators.distil.targets import LOGITS, TARGETS
 from operators.distil.teachers import fingerprints_of
 from operators.distil.triples import MINED, schema_of
 from operators.text.origin import field_of
@@ -68,6 +68,14 @@ class Distil:
             raise ValueError("fuse joins several teachers: name them and how, or one and neither")
         if self.kind == "lg-anna" and self.weight is not None and self.weight > 1:
             raise ValueError(f"weight of lg-anna is a share from 0 to 1, not {self.weight}")
+        return self
+
+    @model_validator(mode="after")
+    def _probabilities_are_of_logits(self) -> Self:
+        by_share = self.drop_false is not None and self.drop_false.scale == "sigmoid"
+        if self.fuse in {"mean", "rrf"} and (by_share or self.kind in LOGITS):
+            who = f"target {self.kind}" if self.kind in LOGITS else "drop_false on scale sigmoid"
+            raise ValueError(f"{who} takes a teacher's logits, and fuse {self.fuse} gives none")
         return self
 
     @property

@@ -98,3 +98,6 @@ Its terms are w_i x cross-entropy of i over i and all that are ranked lower (arX
 
 DISTRIBUTIONS = frozenset({"softmax", "lg-anna", "u-marvel", "llm-embedder"})
 """Targets that sum to one over a list."""
+
+LOGITS = frozenset({"labels", "u-marvel"})
+"""Targets that make probabilities of the scores, so these must be logits."""

@@ -228,6 +228,11 @@ def test_every_number_stays_with_its_document(rows, target, keep, seed) -> None:
         ({"scores": Beside(), "target": "softmax"}, "name a scores table under 'scores'"),
         ({"target": "lg-anna", "weight": 1.5}, "is a share from 0 to 1, not 1.5"),
         ({"drop_false": {}}, "needs share or margin"),
+        (
+            {"teachers": ["a", "b"], "fuse": "rrf", "drop_false": {"share": 0.9}},
+            "drop_false on scale sigmoid takes a teacher's logits, and fuse rrf gives none",
+        ),
+        ({"teachers": ["a", "b"], "fuse": "mean", "target": "labels"}, "fuse mean gives none"),
         ({"temperature": 0}, "greater than 0"),
     ],
 )
