@@ -54,6 +54,10 @@ class AnnPart:
         scores[query, place] = self.exact.score(asked, query, rows[query, place])
         return by_id(ranked(scores, rows, k), self.exact.documents, k)
 
+    def exactly(self, asked: Asked, k: int) -> Hits:
+        """What an exact search finds, to measure against."""
+        return self.exact.search(asked, k)
+
     def documents(self, rows: Rows) -> pa.Table:
         return self.exact.documents(rows)
 
@@ -71,14 +75,10 @@ class AnnPart:
         return faiss.SearchParametersIVF(nprobe=self.choice.effort or -(-self.faiss.nlist // 8))
 
 
-def recall(approximate: Hits, exact: Hits) -> float:
-    """Share of the exact hits that the approximate ones have, a mean over queries that have some.
-
-    1 where no query has a hit.
-    """
+def recalls(approximate: Hits, exact: Hits) -> Scores:
+    """Share of each query's exact hits that the approximate ones have; 1 where it has none."""
     found = overlap(approximate.rows, exact.rows, exact.rows.shape[1])
-    some = found[~np.isnan(found)]
-    return float(some.mean()) if len(some) else 1.0
+    return np.nan_to_num(found, nan=1.0).astype(np.float32)
 
 
 def _built(exact: DensePart, choice: Ann) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -73,13 +73,15 @@ class Parts:
 
     ask: Ask
     rescored: int = 0
+    method: Literal["search", "exactly"] = "search"
+    """How a part searches; `exactly` is a part's way around its approximate index."""
 
     def __len__(self) -> int:
         return sum(self.ask("size"))
 
     def search(self, asked: Asked, k: int) -> Hits:
         wanted = max(k, self.rescored)
-        found: list[Hits] = self.ask("search", asked, wanted)
+        found: list[Hits] = self.ask(self.method, asked, wanted)
         every = reduce(lambda a, b: merge(a, b, a.rows.shape[1] + b.rows.shape[1]), found)
         best = by_id(every, self.documents, wanted)
         return by_id(self._rescored(asked, best), self.documents, k) if self.rescored else best

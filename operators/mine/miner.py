@@ -8,15 +8,19 @@ import pyarrow as pa
 import pyarrow.compute
 
 from operators.base import Ask
+from operators.errors import TableError
 from operators.mine import audit, opening, unit
+from operators.mine.ann import recalls
 from operators.mine.case import Case
-from operators.mine.draws import drawn_rows
+from operators.mine.choice import Ann
+from operators.mine.draws import drawn_rows, keys
 from operators.mine.fuse import Ranked, filled, fuse
 from operators.mine.index import Index
 from operators.mine.negatives import NEGATIVES, Found, assembled
-from operators.mine.pool import Asked, Pairs, Places, Pool
+from operators.mine.pool import Asked, Pairs, Places, Pool, Scores
 from operators.mine.rules import Rule, apply
 from operators.mine.selection import select
+from operators.mine.sources import Dense
 from operators.mine.unit import Judged
 from operators.teach.stored import StoredScores
 from operators.text.fetch import fetch
@@ -38,6 +42,7 @@ class Miner:
     """Mines units of queries in opened indexes; the first one's rows number the documents."""
 
     mine: "Mine"
+    ask: Ask
     indexes: tuple[Index, ...]
     qrels: pa.Table
     rules: tuple[Rule, ...]
@@ -52,7 +57,7 @@ class Miner:
         most = int(pc.max(counts).as_py() or 0)
         depth = mine.depth or mine.selection.depth(most)
         indexes = opening.indexes(mine, ask, depth)
-        return cls(mine, indexes, qrels, mine.asked_rules(), depth)
+        return cls(mine, ask, indexes, qrels, mine.asked_rules(), depth)
 
     def mined(self, table: pa.Table) -> pa.Table:
         """NEGATIVES and `error` of a unit's queries.
@@ -150,7 +155,23 @@ class Miner:
         )
 
     def _recall(self, asked: list[Asked]) -> pa.Array:
-        return pa.nulls(len(asked[0]), pa.float32())
+        """Measured on some of the queries, the worst of the approximate sources; null elsewhere.
+
+        TableError where the mean over them is below what a source promises.
+        """
+        found = np.full(len(asked[0]), np.nan, np.float32)
+        for place, dense in enumerate(self.mine.dense):
+            if dense.approximate is not None:
+                chosen = _some(asked[place], dense.approximate)
+                measured = self._recall_of(place, _taken(asked[place], chosen))
+                _check_recall(dense, float(measured.mean()))
+                found[chosen] = np.fmin(found[chosen], measured)
+        return pa.array(found, mask=np.isnan(found))
+
+    def _recall_of(self, place: int, asked: Asked) -> Scores:
+        index = self.indexes[place]
+        k = min(self.depth, len(index))
+        return recalls(index.search(asked, k), opening.exact(self.ask, place).search(asked, k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +205,28 @@ class _Teacher:
         queries: Any = pa.array(query)
         documents: Any = pa.array(document)
         return stored.of(self.asked.hashes.take(queries), hashes.take(documents))
+
+
+def _some(asked: Asked, choice: Ann) -> Places:
+    """The places of the queries whose recall is measured, drawn by their ids."""
+    chosen: Places = np.sort(np.argsort(keys(asked.ids, choice.seed, "recall"))[: choice.sample])
+    return chosen
+
+
+def _taken(asked: Asked, places: Places) -> Asked:
+    rows: Any = pa.array(places)
+    matrix = None if asked.matrix is None else asked.matrix[places]
+    return Asked(asked.ids.take(rows), asked.hashes.take(rows), matrix)
+
+
+def _check_recall(dense: Dense, recall: float) -> None:
+    assert dense.approximate is not None
+    if recall < dense.approximate.min_recall:
+        problem = (
+            f"its {dense.approximate.kind} index finds {recall:.3f} of the exact answer, less than "
+            f"min_recall {dense.approximate.min_recall:g}; raise effort, or search exactly"
+        )
+        raise TableError(dense.vectors.uri, problem)
 
 
 def _among(rows: Places, wanted: Places) -> Places:

@@ -73,6 +73,11 @@ def indexes(mine: "Mine", ask: Ask, depth: int) -> tuple[Index, ...]:
     return tuple(Parts(_One(ask, place), count) for place, count in enumerate(rescored))
 
 
+def exact(ask: Ask, place: int) -> Index:
+    """A dense source searched exactly, whatever approximate index it has."""
+    return Parts(_One(ask, place), method="exactly")
+
+
 def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:
     index = dense.describe(each.vectors.uri, each.vectors.version, each.column, each.finest)
     if each.approximate is not None:

@@ -1,6 +1,10 @@
 """From queries and judgments to triples: one pipeline, the same tables on both runners."""
 
-from collections.abc import Callable, Mapping
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -231,3 +235,38 @@ def test_every_table_can_be_verified(lake):
     for phase in ("negatives", "scores", "triples"):
         assert list(verify_table(lake.table(phase)))
         assert Table(lake.table(phase)).version() == 0
+
+
+@pytest.mark.ray
+def test_an_index_part_that_is_killed_changes_nothing(lake, started):
+    lake.run("local", last="negatives")
+    started("ray")
+    other = replace(lake, name="killed-")
+    with killed_once("IndexPart") as killed:
+        other.run("ray", last="negatives", parts=2)
+    assert killed
+    assert rows_of(other.table("negatives")).equals(rows_of(lake.table("negatives")))
+
+
+@contextmanager
+def killed_once(name: str) -> Iterator[list[int]]:
+    """Kill the first actor of a class that is seen alive; the list gets its process."""
+    from ray.util.state import list_actors
+
+    killed: list[int] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not killed and not over.wait(0.1):
+            for actor in list_actors(filters=[("class_name", "=", name), ("state", "=", "ALIVE")]):
+                os.kill(actor.pid, signal.SIGKILL)
+                killed.append(actor.pid)
+                break
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        watcher.join()
