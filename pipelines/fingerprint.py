@@ -49,11 +49,11 @@ def fingerprints(source: Source, steps: tuple[Step, ...]) -> dict[str, str]:
 def step_identity(operator: Operator) -> dict[str, Any]:
     """Name, version and output-changing fields of an operator, its model by content.
 
-    Of a model's prompts only the one of the operator's role counts, and none where it has no role.
+    Of a model's prompts only those of the operator's `role` or `roles` count.
     """
     fields = {name: _plain(value) for name, value in identity_fields(operator).items()}
     if isinstance(fields.get("model"), dict):
-        fields["model"] = _with_prompt_of(fields.get("role"), fields["model"])
+        fields["model"] = _with_prompts_of(_roles(operator), fields["model"])
     if "artefact" in fields:
         fields["artefact"] = fields["artefact"].rpartition("/")[2]
     identity = {"operator": operator.name, "version": operator.version, **fields}
@@ -75,8 +75,14 @@ def code_version() -> str:
         return "source"
 
 
-def _with_prompt_of(role: str | None, identity: dict[str, Any]) -> dict[str, Any]:
-    prompts = {name for name in identity if name.startswith("prompt ")} - {f"prompt {role}"}
+def _roles(operator: Any) -> frozenset[str]:
+    """The roles whose prompts reach the operator's model: its own, or those it reads."""
+    return frozenset(getattr(operator, "roles", ())) | {getattr(operator, "role", "")}
+
+
+def _with_prompts_of(roles: frozenset[str], identity: dict[str, Any]) -> dict[str, Any]:
+    kept = {f"prompt {role}" for role in roles}
+    prompts = {name for name in identity if name.startswith("prompt ")} - kept
     return {name: value for name, value in identity.items() if name not in prompts}
 
 

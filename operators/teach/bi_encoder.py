@@ -27,6 +27,7 @@ class BiEncoder:
     """The cosine of the vectors that `encode` gives with the model's query and passage prompts."""
 
     options: ClassVar[frozenset[str]] = frozenset()
+    roles: ClassVar[frozenset[str]] = frozenset({"query", "passage"})
 
     model: Model
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -25,6 +25,7 @@ class CrossEncoder:
     """Any sequence classifier of transformers with one label; its raw logit is the score."""
 
     options: ClassVar[frozenset[str]] = frozenset()
+    roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
     precision: "Precision" = "fp32"

@@ -30,6 +30,8 @@ class Teacher(Protocol):
     """A frozen dataclass of `model`, `precision` and `options`, which `Teach` has too."""
 
     options: ClassVar[frozenset[str]]
+    roles: ClassVar[frozenset[str]]
+    """Whose prompts of the model it puts before a text."""
 
     def check(self) -> None:
         """Refuse a model that cannot teach, by its JSON files alone: ModelError."""

@@ -34,6 +34,7 @@ class QueryLikelihood:
     """
 
     options: ClassVar[frozenset[str]] = frozenset({"template"})
+    roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

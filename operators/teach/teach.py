@@ -63,6 +63,11 @@ class Teach:
                 raise ValueError(f"teacher {self.teacher!r} has no option {option!r}")
         return self
 
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles whose prompts its model is given: both where it embeds, else none."""
+        return TEACHERS[self.teacher].roles
+
     def followed(self, following: tuple[Operator, ...]) -> Self:
         """The step that keeps the texts where another teacher reads them too."""
         return replace(self, more=any(isinstance(step, Teach) for step in following))

@@ -32,6 +32,7 @@ class YesNo:
     """
 
     options: ClassVar[frozenset[str]] = frozenset({"template", "answers"})
+    roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

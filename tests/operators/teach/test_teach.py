@@ -124,6 +124,19 @@ def test_what_the_plan_fills_in_is_no_identity():
     assert identity_fields(plain) == identity_fields(filled)
 
 
+def test_prompts_are_identity_only_of_the_teacher_that_uses_them(folders):
+    from pipelines.fingerprint import step_identity
+
+    def told(kind, teacher):
+        plain = Model(str(folders(kind)), prompts={})
+        prompted = Model(str(folders(kind)), prompts={"query": "q: ", "passage": "p: "})
+        one, other = (step_identity(Teach(model, teacher)) for model in (plain, prompted))
+        return one != other
+
+    assert told("embedder", "bi-encoder")
+    assert not told("bert", "cross-encoder")
+
+
 def test_two_labels_are_refused_when_the_plan_is_bound(tmp_path, pair_table):
     folder = build_classifier(tmp_path / "m", labels=2)
     with pytest.raises(ModelError, match="a teacher must have one logit"):
