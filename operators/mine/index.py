@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
 from operators.mine.ties import by_id
-from operators.mine.topk import Hits, merge, ranked
+from operators.mine.topk import Hits, ranked
 from operators.quantize.kernels import Rows
 
 Ask = Callable[..., list[Any]]
@@ -82,8 +81,7 @@ class Parts:
     def search(self, asked: Asked, k: int) -> Hits:
         wanted = max(k, self.rescored)
         found: list[Hits] = self.ask(self.method, asked, wanted)
-        every = reduce(lambda a, b: merge(a, b, a.rows.shape[1] + b.rows.shape[1]), found)
-        best = by_id(every, self.documents, wanted)
+        best = by_id(_joined(found), self.documents, wanted)
         return by_id(self._rescored(asked, best), self.documents, k) if self.rescored else best
 
     def documents(self, rows: Rows) -> pa.Table:
@@ -102,3 +100,10 @@ class Parts:
         scores = np.full(found.rows.shape, -np.inf, np.float32)
         scores[query, place] = self.score(asked, query, found.rows[query, place])
         return ranked(scores, found.rows, found.rows.shape[1])
+
+
+def _joined(found: list[Hits]) -> Hits:
+    """All hits of all parts by descending score."""
+    scores, rows = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Hits(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))

@@ -61,7 +61,7 @@ def split(texts: Sequence[str], stopwords: str) -> Words:
     import bm25s
 
     found: Any = bm25s.tokenize(
-        list(texts), stopwords=stopwords, return_ids=True, show_progress=False
+        list(texts), stopwords=stopwords or None, return_ids=True, show_progress=False
     )
     length = np.fromiter(map(len, found.ids), np.int64, len(found.ids))
     number = np.fromiter(chain.from_iterable(found.ids), np.int64, int(length.sum()))
