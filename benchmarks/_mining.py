@@ -29,8 +29,8 @@ class Asked:
     documents: str = ""
     """URI of the vectors table; the lake's own by default."""
     faiss: bool = False
-    batch: int = 0
-    """Queries a batch of the peer's search; 0 is its own default."""
+    batch: int = 16384
+    """Queries a batch of the peer's search; its own default."""
     model: str = ""
     """Folder of the encoder, where a way encodes."""
     dtype: str = "float32"
@@ -149,7 +149,7 @@ def theirs_encoding(asked: Asked, clock: Clock) -> None:
 
 def _mine(asked: Asked, clock: Clock, model: Callable[[], Any]) -> None:
     import pyarrow.parquet as pq
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-untyped]
     from sentence_transformers.util import mine_hard_negatives
 
     from benchmarks._cached import grouped
@@ -159,7 +159,6 @@ def _mine(asked: Asked, clock: Clock, model: Callable[[], Any]) -> None:
     queries = pq.read_table(lake.at("queries.parquet")).to_pydict()
     text_of = dict(zip(texts["id"], texts["text"], strict=True))
     pairs = {"query": queries["text"], "answer": [text_of[name] for name in queries["id"]]}
-    batch = {"faiss_batch_size": asked.batch} if asked.batch else {}
     with clock:
         mined = mine_hard_negatives(
             Dataset.from_dict(pairs),
@@ -171,7 +170,7 @@ def _mine(asked: Asked, clock: Clock, model: Callable[[], Any]) -> None:
             output_scores=True,
             use_faiss=asked.faiss,
             verbose=False,
-            **batch,
+            faiss_batch_size=asked.batch,
         )
     positive = {
         query: scores[0] for query, scores in zip(mined["query"], mined["scores"], strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 import yaml
 
@@ -18,6 +18,8 @@ from operators.storage.parquet import write_shard
 from operators.storage.table import Table
 from operators.text.hashes import content_hashes
 from pipelines.config import parse
+
+pc: Any = pyarrow.compute  # the stubs know no plain values as operands
 
 SEED = 7
 NOISE = 0.02
@@ -115,7 +117,8 @@ def write_arrays(lake: Lake) -> None:
 def in_order(uri: str) -> pa.Table:
     """A table's rows in the order of its source."""
     rows = pa.concat_tables(Table(uri).read())
-    return rows.take(pc.sort_indices(rows["source_row"]))
+    order: Any = pc.sort_indices(rows["source_row"])
+    return rows.take(order)
 
 
 def grow(lake: Lake, rows: int) -> str:
