@@ -107,6 +107,8 @@ def ours(asked: Asked, clock: Clock) -> None:
 
 
 def ours_encoding(asked: Asked, clock: Clock) -> None:
+    import operators.encode.embedder
+    import operators.mine.miner  # noqa: F401
     from benchmarks._packages import encoding, mining, run
 
     lake = Lake(Path(asked.root))

@@ -59,15 +59,15 @@ class Both(torch.nn.Module):
 
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
+        self.model = model
         self.ranking = MultipleNegativesRankingLoss(model, scale=SCALE)
         self.distilled = distilled(model)
 
     def forward(self, sentence_features: Iterable[Any], labels: torch.Tensor) -> torch.Tensor:
-        features = list(sentence_features)
-        ranked = self.ranking([dict(each) for each in features], None)
-        near = self.distilled([dict(each) for each in features], labels)
-        total: torch.Tensor = ranked + near
-        return total
+        vectors = [self.model(each)["sentence_embedding"] for each in sentence_features]
+        ranked: torch.Tensor = self.ranking.compute_loss_from_embeddings(vectors, labels)
+        near: torch.Tensor = self.distilled.compute_loss_from_embeddings(vectors, labels)
+        return ranked + near
 
 
 def distilled(model: SentenceTransformer) -> DistillKLDivLoss:
