@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns
@@ -21,6 +21,7 @@ from operators.mine.fuse import Fusion
 from operators.mine.negatives import NEGATIVES
 from operators.mine.qrels import Qrels
 from operators.mine.rules import Option, Rule, names_of, rule
+from operators.mine.rules import schema as rules_schema
 from operators.mine.selection import Selection
 from operators.mine.sources import Bm25, Dense
 from operators.mine.summary import summary
@@ -53,7 +54,7 @@ class Mine:
     depth: Annotated[int, Field(ge=0)] = 0
     """Candidates each source proposes; 0 is what the selection needs."""
     fusion: Fusion = Fusion()
-    rules: tuple[NamedRule, ...] = ("duplicate-text",)
+    rules: Annotated[tuple[NamedRule, ...], WithJsonSchema(rules_schema())] = ("duplicate-text",)
     """Names, or a name with its options, in the order they are asked."""
     selection: Selection = Selection()
     audit: Masking = Masking()

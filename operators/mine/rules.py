@@ -1,11 +1,13 @@
 """The rules by name, one line each, and what they say together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
 
 from operators.mine.case import Case as Case
 from operators.mine.case import Rule as Rule
@@ -62,12 +64,34 @@ class Verdict:
 
 
 def rule(name: str, options: Mapping[str, Option]) -> Rule:
-    """The rule of that name; ValueError that says what is near where there is no such name."""
+    """The rule of that name; ValueError that says what is wrong with the name or its options."""
     if name not in RULES:
         near = get_close_matches(name, RULES, 1)
         hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(RULES)
         raise ValueError(f"no rule {name!r}; {hint}")
-    return RULES[name](**options)
+    try:
+        return RULES[name](**options)
+    except ValidationError as error:
+        found = error.errors()[0]
+        option = ".".join(str(part) for part in found["loc"])
+        known = ", ".join(field.name for field in fields(cast(Any, RULES[name]))) or "none"
+        if found["type"] == "unexpected_keyword_argument":
+            raise ValueError(f"rule {name!r} has no option {option!r}; it has: {known}") from None
+        raise ValueError(f"rule {name!r}, {option}: {found['msg']}") from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a list of rules: names, or a name with its options."""
+    named = [
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [name],
+            "properties": {name: {"anyOf": [TypeAdapter(kind).json_schema(), {"type": "null"}]}},
+        }
+        for name, kind in RULES.items()
+    ]
+    return {"type": "array", "items": {"anyOf": [{"enum": list(RULES)}, *named]}}
 
 
 def names_of(rules: Sequence[Rule]) -> tuple[str, ...]:

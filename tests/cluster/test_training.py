@@ -1,14 +1,13 @@
 """From queries and judgments to triples: one pipeline, the same tables on both runners."""
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -250,18 +249,18 @@ def test_an_index_part_that_is_killed_changes_nothing(lake, started):
 
 @contextmanager
 def killed_once(name: str) -> Iterator[list[int]]:
-    """Kill the first actor of a class that is seen alive; the list gets its process."""
-    from ray.util.state import list_actors
-
+    """Kill the first actor of a class that is seen at work; the list gets its process."""
     killed: list[int] = []
     over = threading.Event()
 
     def watch() -> None:
-        while not killed and not over.wait(0.1):
-            for actor in list_actors(filters=[("class_name", "=", name), ("state", "=", "ALIVE")]):
-                os.kill(actor.pid, signal.SIGKILL)
-                killed.append(actor.pid)
-                break
+        while not killed and not over.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if f"ray::{name}.call" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        return
 
     watcher = threading.Thread(target=watch)
     watcher.start()
