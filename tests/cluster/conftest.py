@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from cluster.runner import Runner
+from tests.lake import Lake, beir
+from tests.tiny_models import build_classifier
 
 Places = Callable[[str], str]
 Runners = Callable[[str], Runner]
@@ -41,3 +43,29 @@ def runner_called(request: pytest.FixtureRequest) -> Runners:
 def project() -> Path:
     """The folder that holds the packages, for commands that are run in it."""
     return Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_classifier(tmp_path_factory.mktemp("teacher") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def embedded(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_teacher: Path
+) -> Lake:
+    """A lake whose documents and queries are embedded, for runs that go no further."""
+    return _embedded(tmp_path_factory.mktemp("embedded"), tiny_model, tiny_teacher)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, tiny_model: Path, tiny_teacher: Path) -> Lake:
+    """The same, for one test alone."""
+    return _embedded(tmp_path, tiny_model, tiny_teacher)
+
+
+def _embedded(folder: Path, model: Path, teacher: Path) -> Lake:
+    beir(folder)
+    lake = Lake(folder, model, teacher)
+    lake.run("local", last="queries")
+    return lake
