@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= cpu
 PYTEST ?=
+WORKERS ?= 2
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
 
 BIN := $(VENV)/bin
@@ -37,10 +39,10 @@ types: $(DEV)  ## check the types with mypy, strictly
 	$(BIN)/mypy
 
 test-fast: $(DEV)  ## run the tests that need no Ray and no S3, in seconds
-	$(BIN)/python -m pytest -q -m "$(FAST)" $(PYTEST)
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "$(FAST)" $(PYTEST)
 
 test: $(TESTS)  ## run every test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 bench: $(BENCHES)  ## run every benchmark
 
