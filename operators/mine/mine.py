@@ -25,6 +25,7 @@ from operators.mine.rules import schema as rules_schema
 from operators.mine.selection import Selection
 from operators.mine.sources import Bm25, Dense
 from operators.mine.summary import summary
+from operators.storage.uri import absolute
 from operators.text.origin import texts_of
 from operators.text.source import Source
 
@@ -135,6 +136,7 @@ class Mine:
             queries=self.queries or each_source.texts_of_queries(around.source),
             scores=scores,
             teacher=fingerprints_of(scores, wanted)[0] if scores.named else "",
+            qrels=replace(self.qrels, uri=absolute(self.qrels.uri)),
             judgments=self.qrels.digest(),
         )
 

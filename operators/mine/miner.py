@@ -1,12 +1,13 @@
 """The work on one unit of queries: search, judge, drop, select."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from operators.arrays import whole
 from operators.base import Ask
 from operators.errors import TableError
 from operators.mine import audit, opening, unit
@@ -33,6 +34,7 @@ pc: Any = pyarrow.compute  # the stubs do not know every function
 _FILL = 4
 """Documents drawn at random for each negative wanted: some of them are positives or repeat."""
 NO_POSITIVE = "no positive: none of the query's relevant documents is in the index"
+NO_VECTOR = "no vector: a table of query vectors does not hold this query, or it is not finite"
 NOT_JUDGED = "left out, not judged"
 TOO_FEW = "left out, too few negatives"
 
@@ -67,18 +69,19 @@ class Miner:
         """
         are_judged = pc.is_in(table["id"], self.qrels["query_id"].combine_chunks())
         table, unjudged = unit.parted(table, are_judged, NOT_JUDGED)
-        judged = self._judged(table)
+        judged = unit.judged(self.mine.qrels, self.qrels, table, self.indexes[0])
+        vectors = [unit.vectors(dense, table) for dense in self.mine.dense]
         has_one = np.bincount(judged.query[judged.positive], minlength=len(table)) > 0
-        table, none = unit.parted(table, has_one, NO_POSITIVE)
-        asked, table, blind = unit.asked(self.mine, table)
+        sees = np.logical_and.reduce([has_one, *(found for _, found in vectors)])
+        _, none = unit.parted(table, has_one, NO_POSITIVE)
+        _, blind = unit.parted(table, sees | ~has_one, NO_VECTOR)
         aside = [*unjudged, *none, *blind]
-        if not len(table):
+        if not sees.any():
             return unit.joined(NEGATIVES.empty_table(), aside)
-        found, few = self._found(asked, self._judged(table), table)
+        table = table.filter(pa.array(sees))
+        asked = unit.asked(self.mine, table, [matrix[sees] for matrix, _ in vectors])
+        found, few = self._found(asked, judged.only(sees), table)
         return unit.joined(found, [*aside, *few])
-
-    def _judged(self, table: pa.Table) -> Judged:
-        return unit.judged(self.mine.qrels, self.qrels, table, self.indexes[0])
 
     def _found(
         self, asked: list[Asked], judged: Judged, table: pa.Table
@@ -180,14 +183,19 @@ class _Texts:
 
     mine: "Mine"
     documents: pa.Table
+    known: dict[int, str] = field(default_factory=dict)
+    """Texts by place: the audit asks the rules twice."""
 
     def __call__(self, places: Places) -> list[str]:
         assert self.mine.documents is not None
-        rows: Any = pa.array(places)
-        taken = self.documents.take(rows).combine_chunks()
-        names = ("source_file", "source_row", "content_hash")
-        columns = [taken[name].combine_chunks() for name in names]
-        return list(fetch(self.mine.documents, *columns).to_numpy(zero_copy_only=False))
+        new = np.array([place for place in places if place not in self.known], np.int64)
+        if len(new):
+            rows: Any = pa.array(new)
+            taken = self.documents.take(rows)
+            names = ("source_file", "source_row", "content_hash")
+            texts = fetch(self.mine.documents, *(whole(taken[name]) for name in names))
+            self.known.update(zip(map(int, new), texts.to_numpy(zero_copy_only=False), strict=True))
+        return [self.known[place] for place in places]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import json
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,11 @@ _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 @dataclass(frozen=True, config=STRICT)
 class Qrels:
     """Judged (query, document) pairs of a file, folder or glob."""
+
+    aside: ClassVar[frozenset[str]] = frozenset(
+        {"uri", "format", "query_id", "doc_id", "relevance"}
+    )
+    """Where and how they are written; `digest` is what they say."""
 
     uri: str
     format: Literal["auto"] | Format = "auto"

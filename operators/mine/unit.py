@@ -1,5 +1,6 @@
 """A unit of queries before it is mined: what is judged, what has vectors, what is put aside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,14 @@ class Judged:
     """Row of the document in the first index, -1 where it is not there."""
     grade: Scores
     relevant: Marks
+
+    def only(self, kept: Marks) -> "Judged":
+        """The pairs of the marked queries, which are counted anew."""
+        here = kept[self.query]
+        place = np.cumsum(kept) - 1
+        return Judged(
+            place[self.query[here]], self.row[here], self.grade[here], self.relevant[here]
+        )
 
     @property
     def positive(self) -> Marks:
@@ -96,24 +105,16 @@ def texts(mine: "Mine", table: pa.Table) -> list[str]:
     return list(fetch(mine.queries, file, row, digest).to_numpy(zero_copy_only=False))
 
 
-def asked(mine: "Mine", table: pa.Table) -> tuple[list[Asked], pa.Table, list[pa.Table]]:
-    """The queries as each source wants them, the rows that have all vectors, and the others."""
-    matrices = []
-    good = np.ones(len(table), np.bool_)
-    for dense in mine.dense:
-        matrix, found = _matrix(dense, table)
-        matrices.append(matrix)
-        good &= found
-    reason = "no vector: a table of query vectors does not hold this query, or it is not finite"
-    table, aside = parted(table, good, reason)
+def asked(mine: "Mine", table: pa.Table, matrices: Sequence[Matrix]) -> list[Asked]:
+    """The queries as each source wants them; one matrix a dense source."""
     ids, hashes = whole(table["id"]), whole(table["content_hash"])
-    every = [Asked(ids, hashes, matrix[good]) for matrix in matrices]
+    every = [Asked(ids, hashes, matrix) for matrix in matrices]
     if mine.bm25 is not None:
         every.append(Asked(ids, hashes, None, texts(mine, table)))
-    return every, table, aside
+    return every
 
 
-def _matrix(dense: Dense, table: pa.Table) -> tuple[Matrix, Marks]:
+def vectors(dense: Dense, table: pa.Table) -> tuple[Matrix, Marks]:
     """A (q, dim) vector for each query, and which queries have one that is finite."""
     if not dense.queries.named:
         name = next(each for each in FINEST_FIRST if each in table.column_names)
