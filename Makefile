@@ -39,7 +39,7 @@ types: $(DEV)  ## check the types with mypy, strictly
 	$(BIN)/mypy
 
 test-fast: $(DEV)  ## run the tests that need no Ray and no S3, in seconds
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "$(FAST)" $(PYTEST)
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) --hypothesis-profile=quick -m "$(FAST)" $(PYTEST)
 
 test: $(TESTS)  ## run every test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)

@@ -20,6 +20,7 @@ from hypothesis import settings
 Place = Callable[[], str]
 
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
+settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("any machine")
 
 BUCKET = "lake"

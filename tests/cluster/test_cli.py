@@ -210,6 +210,7 @@ def test_a_plan_above_the_budget_needs_a_yes(tmp_path, tiny_model, cli, monkeypa
     assert cli("run", str(place))[0] == 0, "nothing to do costs nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop", "code", "word"),
     [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
