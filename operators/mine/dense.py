@@ -15,7 +15,7 @@ from operators.errors import ContractError, TableError
 from operators.mine.groups import Atom, Coded, ahead, atoms_of, coded, read_documents, read_vectors
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
 from operators.mine.ties import by_id, settle
-from operators.mine.topk import Hits, topk
+from operators.mine.topk import Hits, level, topk
 from operators.quantize.codes import FINEST_FIRST
 from operators.quantize.dots import dots_of_any
 from operators.quantize.kernels import Matrix, Rows, Vectors
@@ -25,6 +25,8 @@ pc: Any = pyarrow.compute  # the stubs do not know every function
 
 _MORE = 16
 """Hits beyond k that are searched for, so that few ties need a second look at the vectors."""
+_FEW = 1 << 19
+"""Rows of a part up to which their ids and places stay in memory, 100 bytes each, once read."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class DensePart:
     index: DenseIndex
     atoms: tuple[Atom, ...]
     resident: Resident | None = field(default=None, repr=False)
+    read: dict[int, pa.Table] = field(default_factory=dict, repr=False)
+    """DOCUMENTS of atoms read so far, by place; of a small part only."""
 
     def size(self) -> int:
         return sum(atom.rows for atom in self.atoms)
@@ -108,8 +112,8 @@ class DensePart:
             found = topk(queries, self.blocks(), k + _MORE, first)
         except ValueError as error:
             raise TableError(self.index.uri, f"{self.index.column.field.name}: {error}") from error
-        settled = settle(queries, found, k, partial(zip, self.atoms, self.blocks()), self._ids_at)
-        return by_id(settled, self._ids, k)
+        again = partial(level, blocks=self.blocks(), first_row=first)
+        return by_id(settle(queries, found, k, again, self._ids), self._ids, k)
 
     def documents(self, rows: Rows) -> pa.Table:
         return self._known(rows, DOCUMENTS.names)
@@ -148,9 +152,6 @@ class DensePart:
     def _ids(self, rows: Rows) -> pa.Table:
         return self._known(rows, ["id"])
 
-    def _ids_at(self, atom: Atom) -> pa.ChunkedArray:
-        return self._atom(self.atoms.index(atom), ["id"])["id"]
-
     def _known(self, rows: Rows, names: list[str]) -> pa.Table:
         fields = pa.schema([DOCUMENTS.field(name) for name in names])
         found = [
@@ -162,7 +163,11 @@ class DensePart:
     def _atom(self, place: int, names: list[str]) -> pa.Table:
         if self.resident:
             return self.resident.known[place].select(names)
-        return read_documents(self.index.uri, self.atoms[place], names)
+        if self.size() > _FEW:
+            return read_documents(self.index.uri, self.atoms[place], names)
+        if place not in self.read:
+            self.read[place] = read_documents(self.index.uri, self.atoms[place])
+        return self.read[place].select(names)
 
     def _hit(self, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Each atom that holds some of the rows, by its place, and the places of those rows."""

@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from operators.mine.groups import Atom
-from operators.mine.topk import Hits, level
-from operators.quantize.kernels import Matrix, Rows, Vectors
+from operators.mine.topk import Hits
+from operators.quantize.kernels import Matrix, Rows
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
 
@@ -61,26 +60,27 @@ def settle(
     queries: Matrix,
     found: Hits,
     k: int,
-    blocks: Callable[[], Iterable[tuple[Atom, Vectors]]],
-    ids_of: Callable[[Atom], pa.ChunkedArray],
+    again: Callable[[Matrix, Matrix], Iterable[tuple[Rows, Rows]]],
+    documents: Callable[[Rows], pa.Table],
 ) -> Hits:
     """The hits, of which more than k were sought, with every tie at the k-th place that matters.
 
-    Where all hits after the k-th tie with it, more rows may: those vectors are looked at again,
-    and of the rows level with the k-th the ones with the smallest ids are taken.
+    Where all hits after the k-th tie with it, more rows may: `again` gives the (query, row) pairs
+    that score exactly as much, tile by tile, and of those rows the ones with the smallest ids are
+    taken; `documents` gives a table with `id` for ascending unique rows.
     """
     last = found.scores[:, -1]
     open_ends = np.flatnonzero((found.scores[:, k - 1] == last) & (found.rows[:, -1] >= 0))
     if not len(open_ends):
         return found
     best = _LEVEL.empty_table()
-    for atom, vectors in blocks():
-        query, row = level(queries[open_ends], last[open_ends], vectors)
-        some = pa.table(
-            [pa.array(query), pa.array(row + atom.first_row), ids_of(atom).take(row)],
-            schema=_LEVEL,
-        )
-        best = _smallest(pa.concat_tables([best, some]), k)
+    for query, row in again(queries[open_ends], last[open_ends]):
+        few, which = np.unique(row, return_inverse=True)
+        if len(few):
+            rows_of_ids: Any = pa.array(which)
+            ids = documents(few)["id"].take(rows_of_ids)
+            some = pa.table([pa.array(query), pa.array(row), ids], schema=_LEVEL)
+            best = _smallest(pa.concat_tables([best, some]), k)
     scores, rows = found.scores.copy(), found.rows.copy()
     for place, asked in enumerate(map(int, open_ends)):
         mine = best.filter(pc.equal(best["query"], place))["row"].to_numpy()

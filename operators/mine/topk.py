@@ -47,35 +47,49 @@ def topk(queries: Matrix, blocks: Iterable[Vectors], k: int, first_row: int = 0)
     row = first_row
     with _workers() as (pool, threads):
         rooms = [Room() for _ in range(threads)]
-        for block in blocks:
+        for block, values in _tiles(blocks):
             if not searches:
                 asked = rounded(block.asked(queries), halves=halves)
                 searches = [_Search(part, k) for part in _cut(asked, threads)]
-            for start in range(0, len(block), _ROWS):
-                values = block.values(start, min(start + _ROWS, len(block)))
-                tile = rounded(values, halves=halves)
-                shares = [(tile, row + start, searches[i::threads]) for i in range(threads)]
-                list(pool.map(_look, *zip(*shares, strict=True), rooms))
-            row += len(block)
+            tile = rounded(values, halves=halves)
+            shares = [(tile, row, searches[i::threads]) for i in range(threads)]
+            list(pool.map(_look, *zip(*shares, strict=True), rooms))
+            row += len(values)
         found = list(pool.map(_Search.hits, searches))
     if not found:
         return _none(len(queries), k)
     return Hits(*(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
-def level(queries: Matrix, scores: Matrix, block: Vectors) -> tuple[Rows, Rows]:
-    """(query, row) of every pair of a block whose score is the (q,) one given, by row."""
+def _tiles(blocks: Iterable[Vectors]) -> Iterator[tuple[Vectors, Matrix]]:
+    """The blocks' values in order, cut and joined to tiles, each with a block that it is of."""
+    held: list[Matrix] = []
+    size, last = 0, None
+    for block in blocks:
+        for start in range(0, len(block), _ROWS):
+            values = block.values(start, min(start + _ROWS, len(block)))
+            if last is not None and size + len(values) > _ROWS:
+                yield last, held[0] if len(held) == 1 else np.concatenate(held)
+                held, size = [], 0
+            held.append(values)
+            size, last = size + len(values), block
+    if last is not None:
+        yield last, held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def level(
+    queries: Matrix, scores: Matrix, blocks: Iterable[Vectors], first_row: int
+) -> Iterator[tuple[Rows, Rows]]:
+    """(query, row) of every pair whose score is the (q,) one given, tile by tile."""
     halves = multiplies_halves()
-    asked = rounded(block.asked(queries), halves=halves)
-    found = []
-    for start in range(0, len(block), _ROWS):
-        tile = rounded(block.values(start, min(start + _ROWS, len(block))), halves=halves)
-        query, row = passing(asked, tile, scores, 1, Room())
+    room = Room()
+    for block, values in _tiles(blocks):
+        asked = rounded(block.asked(queries), halves=halves)
+        tile = rounded(values, halves=halves)
+        query, row = passing(asked, tile, scores, 1, room)
         exact = dots(asked.floats, tile.floats, query, row) == scores[query]
-        found.append((query[exact], row[exact] + start))
-    none = np.zeros(0, np.int64)
-    query, row = (np.concatenate([none, *each]) for each in zip((none, none), *found, strict=True))
-    return query, row
+        yield query[exact], row[exact] + first_row
+        first_row += len(values)
 
 
 def merge(a: Hits, b: Hits, k: int) -> Hits:

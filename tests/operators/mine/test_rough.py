@@ -74,7 +74,8 @@ def test_multiplying_halves_or_floats_gives_the_same_bits(monkeypatch) -> None:
 def test_rows_level_with_a_score_are_found() -> None:
     matrix = np.random.default_rng(0).integers(-1, 2, (500, 3)).astype(np.float32)
     queries = np.array([[1, 1, 0], [0, -1, 0]], np.float32)
-    query, row = level(queries, np.array([1, 0], np.float32), FloatVectors(matrix))
+    scores = np.array([1, 0], np.float32)
+    [(query, row)] = level(queries, scores, [FloatVectors(matrix)], 0)
     expected = (queries @ matrix.T) == np.array([[1], [0]])
     assert len(query) == np.count_nonzero(expected)
     assert expected[query, row].all()
