@@ -1,6 +1,7 @@
 """A committed vectors table as an index: which rows it has, and a part of them that is searched."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,8 +26,7 @@ pc: Any = pyarrow.compute  # the stubs do not know every function
 
 _MORE = 16
 """Hits beyond k that are searched for, so that few ties need a second look at the vectors."""
-_FEW = 1 << 19
-"""Rows of a part up to which their ids and places stay in memory, 100 bytes each, once read."""
+_READERS = 4
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,12 @@ def open_part(
     atoms = tuple(atom for atom in index.atoms if _share(atom, len(index), of) == part)
     if not resident:
         return DensePart(index, atoms)
-    searched, finer = (
-        tuple(_read(index, atom, column) for atom in atoms) if column else ()
-        for column in (index.column, index.finer if index.finer != index.column else None)
-    )
-    known = tuple(read_documents(index.uri, atom) for atom in atoms)
+    with ThreadPoolExecutor(_READERS) as pool:
+        searched, finer = (
+            tuple(pool.map(partial(_read, index, column=column), atoms)) if column else ()
+            for column in (index.column, index.finer if index.finer != index.column else None)
+        )
+        known = tuple(pool.map(partial(read_documents, index.uri), atoms))
     return DensePart(index, atoms, Resident(searched, finer or searched, known))
 
 
@@ -99,8 +100,6 @@ class DensePart:
     index: DenseIndex
     atoms: tuple[Atom, ...]
     resident: Resident | None = field(default=None, repr=False)
-    read: dict[int, pa.Table] = field(default_factory=dict, repr=False)
-    """DOCUMENTS of atoms read so far, by place; of a small part only."""
 
     def size(self) -> int:
         return sum(atom.rows for atom in self.atoms)
@@ -163,11 +162,7 @@ class DensePart:
     def _atom(self, place: int, names: list[str]) -> pa.Table:
         if self.resident:
             return self.resident.known[place].select(names)
-        if self.size() > _FEW:
-            return read_documents(self.index.uri, self.atoms[place], names)
-        if place not in self.read:
-            self.read[place] = read_documents(self.index.uri, self.atoms[place])
-        return self.read[place].select(names)
+        return read_documents(self.index.uri, self.atoms[place], names)
 
     def _hit(self, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Each atom that holds some of the rows, by its place, and the places of those rows."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from operators.mine.mine import Mine
     from operators.mine.sources import Dense
 
+_FEW = 48 << 20
+"""Values of a part's vectors up to which they are kept, not read again: 192 MiB of floats."""
 _RESCORED = 4
 """Candidates of a coarser column for each that is asked for, ranked again by the finest."""
 
@@ -82,7 +84,8 @@ def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:
     index = dense.describe(each.vectors.uri, each.vectors.version, each.column, each.finest)
     if each.approximate is not None:
         return ann.open_part(index, each.approximate, part, of)
-    return dense.open_part(index, part, of, resident=resident)
+    small = len(index) * index.dim <= _FEW * of
+    return dense.open_part(index, part, of, resident=resident or small)
 
 
 def _texts(mine: "Mine") -> bm25.Bm25Index:
