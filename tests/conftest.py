@@ -30,6 +30,7 @@ _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers write the groups down
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, one process has every test on Ray and the others share files; slow ones first.
 
