@@ -5,7 +5,7 @@ VENV ?= .venv
 TORCH ?= cpu
 PYTEST ?=
 WORKERS ?= 2
-SIDE_BY_SIDE = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
 
 BIN := $(VENV)/bin

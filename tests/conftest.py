@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,23 +25,27 @@ settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("any machine")
 
 BUCKET = "lake"
+CLUSTER = "tests/cluster/"
 ACCESS = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret-never-shown"}
 _REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers write the groups down
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, one process has every test on Ray and the others share files; slow ones first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, one process takes the tests of `cluster`, and so the only Ray; others by file.
 
-    One Ray is enough, and its tests mostly wait; a file's own fixtures are made once.
+    Those on Ray mostly wait, which leaves the cores to the others.
     """
-    for item in items:
-        group = "ray" if item.get_closest_marker("ray") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.get_closest_marker("ray"), item.path not in slow))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return CLUSTER if file.startswith(CLUSTER) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
