@@ -38,8 +38,9 @@ lint: $(DEV)  ## check the format and the rules of ruff
 types: $(DEV)  ## check the types with mypy, strictly
 	$(BIN)/mypy
 
-test-fast: $(DEV)  ## run the tests that need no Ray and no S3, in seconds
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) --hypothesis-profile=quick -m "$(FAST)" $(PYTEST)
+test-fast: $(DEV)  ## run the quick tests of operators and pipelines: no Ray, no S3, no whole runs
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) --hypothesis-profile=quick -m "$(FAST)" \
+		--ignore=tests/cluster $(PYTEST)
 
 test: $(TESTS)  ## run every test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)

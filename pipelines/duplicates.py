@@ -54,7 +54,8 @@ def part_of(shard: Shard) -> str:
 
 def _before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
     """The receipts as their units left them, in the order given."""
-    amended = {name.removesuffix(".json") for name in store.list_names(folder.path("amended"))}
+    names = store.list_names(folder.path("amended"))
+    amended = {name.removesuffix(".json") for name in names if name.endswith(".json")}
     units = [unit for unit in receipts if unit in amended]
     found = bulk.read_many([folder.path("receipts", f"{unit}.json") for unit in units])
     return {**receipts, **dict(zip(units, map(Receipt.from_json, found), strict=True))}

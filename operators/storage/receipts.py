@@ -102,8 +102,8 @@ class RunFolder:
     def receipts(self) -> dict[str, Receipt]:
         """The receipts by unit, sorted; an amended one stands in for the original."""
         with _explained():
-            found = dict.fromkeys(store.list_names(self.path("receipts")), "receipts")
-            found |= dict.fromkeys(store.list_names(self.path("amended")), "amended")
+            found = dict.fromkeys(self._whole("receipts"), "receipts")
+            found |= dict.fromkeys(self._whole("amended"), "amended")
             uris = [self.path(found[name], name) for name in sorted(found)]
             parsed = [
                 _parse(uri, data) for uri, data in zip(uris, bulk.read_many(uris), strict=True)
@@ -133,6 +133,10 @@ class RunFolder:
     def finish(self, status: str) -> None:
         """Record how the run ended (`committed`, `refused`, `failed`…) in its registry entry."""
         self.register({**(self.entry() or {}), "status": status})
+
+    def _whole(self, folder: str) -> list[str]:
+        """Names of what was written to its end; a killed writer on disk leaves a `.part` behind."""
+        return [name for name in store.list_names(self.path(folder)) if name.endswith(".json")]
 
     def _receipt_uri(self, folder: str, unit: str) -> str:
         return self.path(folder, f"{unit}.json")
