@@ -57,10 +57,10 @@ def test_attempts_are_counted_by_the_stage_begun_most_often(store: str) -> None:
 
 def test_what_a_killed_writer_left_half_written_is_no_receipt(store: str) -> None:
     folder = RunFolder(store, "run")
-    folder.write_receipt(RECEIPT)
+    folder.write_receipt(a_receipt("u1"))
     uri.write_bytes(folder.path("receipts", "u2.json.946.461ed980.part"), b"")
     uri.write_bytes(folder.path("amended", "u2.json.946.461ed980.part"), b'{"un')
-    assert folder.receipts() == {RECEIPT.unit: RECEIPT}
+    assert folder.receipts() == {"u1": a_receipt("u1")}
 
 
 def test_a_broken_receipt_is_named(store: str) -> None:
