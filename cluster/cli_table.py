@@ -159,8 +159,10 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _left_out(counts: dict[str, Any]) -> list[str]:
+    from operators.contract import LEFT_OUT
+
     return [
-        f"{count:,} × {reason.removeprefix('left out, ')}"
+        f"{count:,} × {reason.removeprefix(f'{LEFT_OUT}, ')}"
         for reason, count in counts.get("left_out", {}).items()
     ]
 

@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 from operators.columns import ERROR
 from operators.errors import ContractError
 
+LEFT_OUT = "left out"
+"""How the `error` of a row begins that is put aside by intent: counted apart, and no fault."""
+
 
 def require(operator: str, schema: pa.Schema, *needed: pa.Field) -> None:
     """Raise ContractError unless `schema` has every needed column with its type."""

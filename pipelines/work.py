@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import pyarrow as pa
 
 from operators.base import Ask, Searches, Transform
+from operators.contract import LEFT_OUT
 from operators.errors import CorpusmillError
 from operators.storage.receipts import Receipt, RunFolder
 from operators.text.rows import read_unit
@@ -24,8 +25,6 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 3
 """A unit begun that often without a receipt is a suspect: it runs alone, then in halves."""
 
-LEFT_OUT = "left out"
-"""How the reason of a row begins that is put aside by intent: counted, but no fault."""
 REPEATED = f"{LEFT_OUT}, the same row again"
 """Kind of a row that an accumulating table had already."""
 

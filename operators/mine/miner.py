@@ -9,6 +9,7 @@ import pyarrow.compute
 
 from operators.arrays import whole
 from operators.base import Ask
+from operators.contract import LEFT_OUT
 from operators.errors import TableError
 from operators.mine import audit, opening, unit
 from operators.mine.ann import recalls
@@ -35,8 +36,8 @@ _FILL = 4
 """Documents drawn at random for each negative wanted: some of them are positives or repeat."""
 NO_POSITIVE = "no positive: none of the query's relevant documents is in the index"
 NO_VECTOR = "no vector: a table of query vectors does not hold this query, or it is not finite"
-NOT_JUDGED = "left out, not judged"
-TOO_FEW = "left out, too few negatives"
+NOT_JUDGED = f"{LEFT_OUT}, not judged"
+TOO_FEW = f"{LEFT_OUT}, too few negatives"
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ class Pairs:
     aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents", "known"})
     accumulates: ClassVar[bool] = True
     unit_bytes: ClassVar[tuple[int, int]] = (64 << 10, 1 << 20)
-    """A pair's texts take a hundred times the bytes of its ids."""
+    """Small: the texts of a row's pairs take many times the bytes of the row."""
 
     queries: Source | None = None
     documents: Source | None = None
