@@ -114,6 +114,10 @@ class Mine:
 
     def settled(self, around: Around) -> Self:
         """Tables pinned, texts found, judgments digested; refuses what cannot be searched."""
+        if self.bm25 is not None:
+            each_source.check_installed("bm25s", "bm25")
+        if any(each.approximate for each in self.dense):
+            each_source.check_installed("faiss", "approximate")
         dense = tuple(each_source.settled(each, around) for each in self.dense)
         documents = texts_of(dense[0].vectors) if dense else self.documents
         if documents is None:

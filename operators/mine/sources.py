@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Annotated, ClassVar, Literal
 
 import pyarrow as pa
@@ -103,6 +104,14 @@ def check_needs(operator: str, dense: Sequence[Dense], needs: set[str]) -> None:
         found = f"{', '.join(schema.names)} in {dense[0].vectors.uri}"
         needed = "string (keep: [parent_id] when the vectors are made), for the rule siblings"
         raise ContractError(operator, columns.PARENT_ID.name, needed, found)
+
+
+def check_installed(package: str, wanted_for: str) -> None:
+    """ConfigError where an optional package is not there; it is looked for, not imported."""
+    if find_spec(package) is None:
+        raise ConfigError(
+            (f"mine: {wanted_for} needs the package {package}; install corpusmill[mine]",)
+        )
 
 
 def check_depth(dense: Sequence[Dense], wanted: int) -> None:
