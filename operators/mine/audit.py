@@ -8,10 +8,10 @@ import pyarrow as pa
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
-from operators.arrays import Column, to_column
+from operators.arrays import Column, to_column, whole
 from operators.base import STRICT
 from operators.mine.case import Case, Rule, judged_among, place_of
-from operators.mine.draws import Keys, document_keys, keys, mixed, whole
+from operators.mine.draws import Keys, document_keys, keys, mixed
 from operators.mine.pool import Marks, Pairs, Places
 from operators.mine.rules import ALWAYS, Verdict, apply
 from operators.mine.selection import Selected, Selection, select

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from operators.arrays import whole
 from operators.mine.pool import Places
 
 Keys = npt.NDArray[np.uint64]
@@ -29,13 +30,6 @@ def document_keys(ids: pa.ChunkedArray, rows: Places) -> Keys:
     """The key of the document in each row; the same for every seed and purpose."""
     used, place = np.unique(rows, return_inverse=True)
     return keys(whole(ids.take(used)), 0)[place]
-
-
-def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as one array."""
-    if isinstance(column, pa.Array):
-        return column
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def as_bytes(texts: pa.Array) -> Iterable[bytes]:

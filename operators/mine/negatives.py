@@ -11,6 +11,7 @@ import pyarrow as pa
 from operators import columns
 from operators.arrays import ragged_column, whole
 from operators.mine.audit import AUDIT
+from operators.mine.fuse import proposers
 from operators.mine.pool import Asked, Pairs, Places, Pool
 
 _STRINGS = pa.list_(pa.string())
@@ -57,8 +58,6 @@ recall: share of the exact nearest that an approximate index found, null where i
 """
 NEGATIVES = pa.schema([*QUERY, *LISTS, *AUDIT])
 
-RANDOM = "random"
-
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -93,7 +92,7 @@ def assembled(found: Found, sources: Sequence[str]) -> pa.Table:
         *_lists(documents, positives.query, positives.document, positives.score, len(asked)),
         *_lists(documents, pool.query, pool.document, pool.score, len(asked)),
         _ragged(pool.query, pa.array(pool.rank.astype(np.int32)), len(asked)),
-        _ragged(pool.query, _named(pool.sources, sources), len(asked)),
+        _ragged(pool.query, proposers(pool.sources, sources), len(asked)),
         _ragged(*_dropped_rules(found)),
         ragged_column(found.dropped.reshape(-1), _even(found.dropped)),
         pa.array(found.missing.astype(np.int32)),
@@ -121,17 +120,6 @@ def _ragged(query: Places, values: pa.Array, count: int) -> pa.Array:
     ends: Any = pa.array(np.searchsorted(query, np.arange(count + 1)).astype(np.int32))
     lists: pa.Array = pa.ListArray.from_arrays(ends, values)
     return lists
-
-
-def _named(bits: Places, sources: Sequence[str]) -> pa.Array:
-    """The sources of each candidate by name."""
-    found, place = np.unique(bits, return_inverse=True)
-    names = [
-        "+".join(name for bit, name in enumerate(sources) if int(each) >> bit & 1) or RANDOM
-        for each in found
-    ]
-    rows: Any = pa.array(place)
-    return pa.array(names, pa.string()).take(rows)
 
 
 def _dropped_rules(found: Found) -> tuple[Places, pa.Array, int]:

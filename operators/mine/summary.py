@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from operators.arrays import to_ragged
+from operators.arrays import to_ragged, whole
 from operators.mine.case import place_of
-from operators.mine.draws import keys, mixed, whole
+from operators.mine.draws import keys, mixed
 from operators.mine.pool import Places
 
 pc: Any = pyarrow.compute  # the stubs do not know list functions
