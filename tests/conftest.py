@@ -32,6 +32,12 @@ _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of `cluster` first, then files with slow tests: none of them is left for the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.nodeid.startswith(CLUSTER), item.path not in slow))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Side by side, one process takes the tests of `cluster`, and so the only Ray; others by file.
