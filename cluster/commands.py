@@ -13,7 +13,7 @@ from cluster.runner import Runner
 from operators.errors import ConfigError, PreflightError
 from pipelines.config import load
 from pipelines.forecast import forecasts
-from pipelines.spec import Pipeline
+from pipelines.spec import Asked, Pipeline
 
 
 def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
@@ -25,8 +25,8 @@ def run(pipeline: Pipeline, runner: Runner, *, yes: bool, rerun: bool) -> None:
     """Run a pipeline; asks first when the plan is dearer than its budget."""
     if pipeline.budget.max_cost and not yes:
         _ask(pipeline)
-    nonce = uuid.uuid4().hex if rerun else ""
-    for result in run_pipeline(pipeline, runner, Progress(), nonce):
+    asked = Asked(nonce=uuid.uuid4().hex if rerun else "")
+    for result in run_pipeline(pipeline, runner, Progress(), asked):
         typer.echo(told(result))
 
 

@@ -14,7 +14,7 @@ from pipelines.fit import fit_and_pin, pinned, unfitted
 from pipelines.gate import Counts
 from pipelines.plan import PhasePlan, finished, plan_phase, receipt_names
 from pipelines.publish import publish
-from pipelines.spec import Phase, Pipeline
+from pipelines.spec import BY_HAND, Asked, Phase, Pipeline
 from pipelines.suspects import isolate
 from pipelines.work import MAX_ATTEMPTS, Failure, Job
 
@@ -31,22 +31,22 @@ class Result:
 
 
 def run_pipeline(
-    pipeline: Pipeline, runner: Runner, progress: Progress, nonce: str = ""
+    pipeline: Pipeline, runner: Runner, progress: Progress, asked: Asked = BY_HAND
 ) -> list[Result]:
     """Run every phase in order; each commits one version or says that nothing changed.
 
-    The runner is started only when a phase has something to do. `nonce` repeats finished work.
+    The runner is started only when a phase has something to do.
     """
     results: list[Result] = []
     versions: dict[str, tuple[str, int]] = {}
     for phase in pipeline.phases:
         progress.say(f"phase {phase.name}: planning")
-        plan = plan_phase(pinned(phase), versions, nonce)
+        plan = plan_phase(pinned(phase), versions, asked)
         if plan.nothing_to_do:
             result = Result(phase.name, phase.write.table, plan.parent, None)
             progress.say(f"phase {phase.name}: nothing changed, version {plan.parent} stays")
         else:
-            result = run_phase(plan, runner, progress, versions, nonce)
+            result = run_phase(plan, runner, progress, versions)
         versions[phase.name] = (result.table, result.version)
         results.append(result)
     return results
@@ -57,7 +57,6 @@ def run_phase(
     runner: Runner,
     progress: Progress,
     versions: Mapping[str, tuple[str, int]],
-    nonce: str = "",
 ) -> Result:
     """Do one phase's work and publish it; raises what refused it, the old version intact."""
     write = plan.phase.write
@@ -66,7 +65,7 @@ def run_phase(
     progress.say(f"phase {plan.phase.name}: starting the {runner.name} runner")
     with runner.started():
         runner.check(plan.phase.steps)
-        plan = _fitted(plan, runner, progress, versions, nonce)
+        plan = _fitted(plan, runner, progress, versions)
         folder = plan.job.folder
         folder.register({"phase": plan.phase.name, "parent": plan.parent})
         before = folder.receipts()
@@ -75,8 +74,8 @@ def run_phase(
         receipts = _that_count(plan, folder.receipts())
         if remove_duplicates(plan.job, receipts, runner.parallel):
             receipts = _that_count(plan, folder.receipts())
-    progress.say(f"phase {plan.phase.name}: checking and publishing {len(receipts)} shards")
-    version, counts = publish(plan, receipts, bad_units)
+        progress.say(f"phase {plan.phase.name}: checking and publishing {len(receipts)} shards")
+        version, counts = publish(plan, receipts, bad_units, parallel=runner.parallel)
     progress.say(f"phase {plan.phase.name}: version {version} of {write.table}")
     return Result(plan.phase.name, write.table, version, counts, len(before))
 
@@ -86,14 +85,13 @@ def _fitted(
     runner: Runner,
     progress: Progress,
     versions: Mapping[str, tuple[str, int]],
-    nonce: str,
 ) -> PhasePlan:
     """The plan with every artefact learned and pinned, and so with its final run key."""
     while steps := unfitted(plan.phase):
         name = plan.phase.steps[steps[0]].operator.name
         progress.say(f"phase {plan.phase.name}: {name} learns from a sample")
         phase: Phase = next(iter(runner.parallel(_Fit(plan), steps[:1])))
-        plan = plan_phase(replace(phase, read=plan.phase.read), versions, nonce)
+        plan = plan_phase(replace(phase, read=plan.phase.read), versions, plan.asked)
     return plan
 
 

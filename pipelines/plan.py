@@ -18,7 +18,7 @@ from operators.storage.table import Table
 from operators.text.source import Source, Unit
 from pipelines.fingerprint import digest, fingerprints, recipe, run_key, step_identity
 from pipelines.listing import Listing, list_source
-from pipelines.spec import Phase, Step
+from pipelines.spec import BY_HAND, Asked, Phase, Step
 from pipelines.units import cut_units
 from pipelines.work import Job
 
@@ -42,6 +42,7 @@ class PhasePlan:
     run: str
     committed: dict[str, object] | None
     """What the commit behind the parent version recorded; None for a new or foreign table."""
+    asked: Asked = BY_HAND
 
     @property
     def nothing_to_do(self) -> bool:
@@ -77,12 +78,13 @@ class PhasePlan:
 
 
 def plan_phase(
-    phase: Phase, versions: Mapping[str, tuple[str, int]] | None = None, nonce: str = ""
+    phase: Phase,
+    versions: Mapping[str, tuple[str, int]] | None = None,
+    asked: Asked = BY_HAND,
 ) -> PhasePlan:
     """List, bind and identify a phase.
 
-    `versions` gives the table and version each earlier phase committed; `nonce` makes a new run
-    of work that is done. Raises SourceError, ContractError, ModelError or TableError.
+    `versions` gives the table and version each earlier phase committed. Raises SourceError, ContractError, ModelError or TableError.
     """
     source = resolved(phase.read, versions or {})
     listing = list_source(source)
@@ -105,8 +107,9 @@ def plan_phase(
         schemas=schemas,
         fingerprints=prints,
         parent=parent,
-        run=run_key(prints["recipe"], listing.snapshot, parent, nonce),
-        committed=None if nonce else committed,
+        run=run_key(prints["recipe"], listing.snapshot, parent, asked.nonce),
+        committed=None if asked.nonce else committed,
+        asked=asked,
     )
 
 

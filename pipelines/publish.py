@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from operators import model as models
-from operators.base import Tells
+from operators.base import ParallelMap, Tells
 from operators.errors import GateError
 from operators.storage.parquet import Shard, read_shard
 from operators.storage.receipts import Receipt, RunFolder
@@ -15,10 +15,15 @@ from pipelines.fingerprint import code_version
 from pipelines.gate import Counts, counted, refusals
 from pipelines.plan import PhasePlan, readable
 from pipelines.recorded import record
+from pipelines.update import FROM_NOTHING, Update
 
 
 def publish(
-    plan: PhasePlan, receipts: Mapping[str, Receipt], bad_units: dict[str, str]
+    plan: PhasePlan,
+    receipts: Mapping[str, Receipt],
+    bad_units: dict[str, str],
+    update: Update = FROM_NOTHING,
+    parallel: ParallelMap = map,
 ) -> tuple[int, Counts]:
     """Commit what the receipts name, if the gate allows it; the new version and its counts.
 
@@ -33,8 +38,11 @@ def publish(
         folder.finish("refused")
         raise GateError(table, reasons)
     shards = [shard for receipt in receipts.values() for shard in receipt.shards]
-    kept = Table(table).files(plan.parent) if plan.accumulates and plan.parent >= 0 else []
-    shards += [Shard(file.path, file.rows, file.size, "") for file in kept]
+    kept = list(update.kept)
+    if plan.accumulates and plan.parent >= 0:
+        files = Table(table).files(plan.parent)
+        kept = [Shard(file.path, file.rows, file.size, "") for file in files]
+    shards += kept
     days = plan.phase.write.keep_days
     delta = Table(
         table,
@@ -44,7 +52,7 @@ def publish(
     quarantined = sorted(receipt.quarantine for receipt in receipts.values() if receipt.quarantine)
     record = lineage(plan, counts) | {
         "quarantine_files": quarantined,
-        "kept_rows": sum(file.rows for file in kept),
+        "kept_rows": sum(shard.rows for shard in kept),
     }
     for step in plan.phase.steps:
         if isinstance(step.operator, Tells):
@@ -73,6 +81,7 @@ def lineage(plan: PhasePlan, counts: Counts) -> dict[str, Any]:
         "source_version": plan.source.version,
         "snapshot": plan.listing.snapshot,
         "parent": plan.parent,
+        "date": plan.asked.date,
         "gate": asdict(plan.phase.write.gate),
         "careless_store_allowed": plan.phase.write.allow_careless_store,
         "counts": asdict(counts),

@@ -57,6 +57,24 @@ class Phase:
     write: Write
 
 
+@plain(frozen=True)
+class Asked:
+    """How a run was asked for; nothing of it decides what the table holds."""
+
+    nonce: str = ""
+    """Makes a new run of work that is done."""
+    date: str = ""
+    """Logical date of a scheduled run: a label that its commit records."""
+    forced_by: str = ""
+    """Who publishes whatever the gate says; empty: the gate decides."""
+    forced_because: str = ""
+    """Their reason."""
+
+
+BY_HAND = Asked()
+"""Asked for by nobody in particular: no label, no force."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class Budget:
     """What a run may cost, in the currency of `price_per_hour`."""

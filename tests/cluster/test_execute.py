@@ -14,7 +14,7 @@ from cluster.progress import Progress
 from operators.errors import ConflictError, GateError, SourceError
 from operators.storage.table import Table
 from operators.text.source import Source
-from pipelines.spec import Gate, Phase, Pipeline, Step, Write
+from pipelines.spec import Asked, Gate, Phase, Pipeline, Step, Write
 from tests.pipeline_builders import UNIT_BYTES, good_rows, ids_of, lineage_of, lines, write_files
 from tests.poison import Raise
 
@@ -42,7 +42,7 @@ def texts(base: str, word: str, gate: Gate | None = None) -> Pipeline:
 
 
 def run(pipeline: Pipeline, runner: LocalRunner | None = None, nonce: str = "") -> Result:
-    return run_pipeline(pipeline, runner or LocalRunner(), Progress(quiet=True), nonce)[-1]
+    return run_pipeline(pipeline, runner or LocalRunner(), Progress(quiet=True), Asked(nonce))[-1]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
-from pipelines.spec import Gate, Phase, Step, Write
+from pipelines.spec import Asked, Gate, Phase, Step, Write
 from pipelines.work import process_alone
 from tests.pipeline_builders import (
     UNIT_BYTES,
@@ -41,7 +41,7 @@ def worked(
         write_files(f"{base}/docs", {"a.jsonl": lines(rows)})
     source = Source(uri=f"{base}/docs", unit_bytes=UNIT_BYTES)
     phase = Phase("texts", source, (Step(Raise(word)),), Write(f"{base}/texts", gate))
-    plan = plan_phase(phase, nonce=nonce)
+    plan = plan_phase(phase, asked=Asked(nonce=nonce))
     plan.job.folder.register({"phase": "texts", "parent": plan.parent})
     for unit in plan.units:
         process_alone(plan.job, unit)

@@ -1,0 +1,26 @@
+"""What a run does to the rows of the version that it builds on."""
+
+from dataclasses import dataclass
+
+from operators.storage.parquet import Shard
+
+
+@dataclass(frozen=True)
+class Update:
+    """The files that stay, and the rows of the last version against those of the new one."""
+
+    kept: tuple[Shard, ...] = ()
+    """Data files of the parent version that the new version has too, untouched."""
+    parent_rows: int = 0
+    """Rows of the version that is built on; 0 where there is none."""
+    added: int = 0
+    """Rows whose id the parent version has not."""
+    changed: int = 0
+    """Rows whose id is there with another content."""
+    deleted: int = 0
+    """Ids of the parent version that the new one has not."""
+    reused: int = 0
+    """Rows written anew with the vector of an equal text instead of an encoded one."""
+
+
+FROM_NOTHING = Update()
