@@ -84,7 +84,8 @@ def plan_phase(
 ) -> PhasePlan:
     """List, bind and identify a phase.
 
-    `versions` gives the table and version each earlier phase committed. Raises SourceError, ContractError, ModelError or TableError.
+    `versions` gives the table and version each earlier phase committed. Raises SourceError,
+    ContractError, ModelError or TableError.
     """
     source = resolved(phase.read, versions or {})
     listing = list_source(source)
