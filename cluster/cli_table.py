@@ -47,7 +47,10 @@ def files(uri: Uri, version: Version = -1) -> None:
     """The Parquet files of a version, for readers that know no Delta."""
     from operators.storage.table import Table
 
-    for file in Table(uri).files(_existing(uri, version)):
+    table, number = Table(uri), _existing(uri, version)
+    if number != table.version():
+        table.check_readable(number)
+    for file in table.files(number):
         print(file.uri)
 
 
@@ -112,22 +115,54 @@ def rollback(
 @app.command()
 def vacuum(
     uri: Uri,
-    retention_hours: Annotated[int, typer.Option(min=0, help="Keep what is younger.")] = 24 * 30,
+    retention_hours: Annotated[
+        float | None,
+        typer.Option(min=0, help="Keep what is younger; the default is the table's own."),
+    ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only list.")
     ] = False,
+    shorten: Annotated[
+        bool, typer.Option("--shorten", help="Keep less than the table promises.")
+    ] = False,
 ) -> None:
     """List or delete files that no readable version and no run in flight needs."""
+    from operators.errors import PreflightError
+    from operators.storage.history import versions_with
+    from operators.storage.retention import retention_hours as promised
     from operators.storage.vacuum import vacuum as clean
 
     _existing(uri, -1)
-    gone = clean(uri, retention_hours=retention_hours, dry_run=not delete)
+    own = promised(uri)
+    kept = own if retention_hours is None else retention_hours
+    gone = clean(uri, retention_hours=kept, dry_run=True)
+    lost = _versions(versions_with(uri, gone))
+    if delete and kept < own and not shorten:
+        problem = f"{uri} promises to keep replaced files for {own:g} hours, not {kept:g}"
+        told = f"{lost} could no longer be read" if lost else "no version would be lost"
+        raise PreflightError(f"{problem}; {told}; say --shorten to delete all the same")
+    if delete:
+        gone = clean(uri, retention_hours=kept, dry_run=False)
     for path in gone:
         print(path)
+    if lost:
+        print(f"{lost} can no longer be read" + ("" if delete else " then"))
     if delete:
         print(f"{_files(len(gone))} deleted")
     else:
         print(f"{_files(len(gone))} can go" + ("; --delete deletes them" if gone else ""))
+
+
+def _versions(numbers: list[int]) -> str:
+    """Versions in words; empty for none."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    told = ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in runs)
+    return told and f"{'version' if len(numbers) == 1 else 'versions'} {told}"
 
 
 def _files(count: int) -> str:

@@ -1,6 +1,7 @@
 """The Delta log as we read it: handles, single entries, and the lineage they carry."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from operators.storage.refusals import told
 
 APP = "corpusmill"
 """Our key in a log entry's commitInfo, and the application id of its transaction."""
+_ENTRY = re.compile(r"\d{20}\.json")
+_CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.(.+\.)?parquet")
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,16 @@ def handle(uri: str, version: int | None = None) -> DeltaTable:
     with explained(uri):
         try:
             return DeltaTable(uri, version=version, storage_options=options(uri))
-        except TableNotFoundError as error:
-            raise TableError(uri, "there is no table here") from error
         except DeltaError as error:
             newest = newest_version(uri)
-            if version is None or version <= newest:
+            if newest < 0:
+                raise TableError(uri, "there is no table here") from error
+            if version is None or oldest_version(uri) <= version <= newest:
                 raise
             problem = f"there is no version {version}; the newest is {newest}"
+            if version < newest:
+                problem = f"version {version} can no longer be read: the log begins at version"
+                problem += f" {oldest_version(uri)}"
             raise TableError(uri, problem) from error
 
 
@@ -53,6 +59,19 @@ def newest_version(uri: str) -> int:
             return DeltaTable(uri, storage_options=options(uri)).version()
         except TableNotFoundError:
             return -1
+
+
+def entry_versions(uri: str) -> list[int]:
+    """The versions whose log entry is still there, ascending."""
+    return sorted(int(name[:20]) for name in _names(uri) if _ENTRY.fullmatch(name))
+
+
+def oldest_version(uri: str) -> int:
+    """The oldest version that the log still reaches; -1 when there is no table."""
+    entries = entry_versions(uri)
+    if entries[:1] == [0]:
+        return 0
+    return min((int(n[:20]) for n in _names(uri) if _CHECKPOINT.fullmatch(n)), default=-1)
 
 
 def read_entry(uri: str, version: int) -> Entry | None:
@@ -93,11 +112,18 @@ def lineage_at(uri: str, version: int) -> dict[str, Any] | None:
     rearrange (OPTIMIZE, VACUUM) point to the one before.
     """
     while version >= 0 and (entry := read_entry(uri, version)) is not None:
-        if entry.ours is not None:
-            found: dict[str, Any] | None = entry.ours.get("lineage")
+        if entry.ours is not None and "lineage" in entry.ours:
+            found: dict[str, Any] | None = entry.ours["lineage"]
             return found
         version = version - 1 if entry.restored is None else entry.restored
     return None
+
+
+def _names(uri: str) -> list[str]:
+    try:
+        return store.list_names(store.join(uri, "_delta_log"))
+    except SourceError as error:
+        raise TableError(uri, error.problem) from error
 
 
 @contextmanager

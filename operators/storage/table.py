@@ -8,7 +8,7 @@ import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from operators.errors import ConflictError, SourceError, TableError
-from operators.storage import log
+from operators.storage import log, retention
 from operators.storage import uri as store
 from operators.storage.commit import (
     Change,
@@ -19,6 +19,7 @@ from operators.storage.commit import (
     properties_of,
     submit,
 )
+from operators.storage.history import check_whole, live
 from operators.storage.parquet import Shard, read_shard
 from operators.storage.stored import stored
 
@@ -53,7 +54,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Table:
-    """A Delta table at a URI; the retentions apply when its first commit creates it."""
+    """A Delta table at a URI; the retentions apply when its first commit creates it.
+
+    `settle_retention` applies them later.
+    """
 
     uri: str
     log_retention: str = LOG_RETENTION
@@ -109,6 +113,17 @@ class Table:
         """What the commit that made the content of a version recorded; follows rollbacks."""
         return log.lineage_at(self.uri, self.version() if version is None else version)
 
+    def check_readable(self, version: int) -> None:
+        """TableError when the log or storage no longer has all of a version."""
+        check_whole(self.uri, version, live(self.uri, version))
+
+    def settle_retention(self) -> bool:
+        """Give a table that was created with other retentions those of this handle.
+
+        Takes a version of its own; False when there is nothing to settle.
+        """
+        return retention.settle(self.uri, self._configuration())
+
     def read(
         self, columns: list[str] | None = None, version: int | None = None
     ) -> Iterator[pa.Table]:
@@ -151,6 +166,7 @@ class Table:
         newest = self.version()
         if not 0 <= version < newest:
             raise TableError(self.uri, f"cannot roll back from version {newest} to {version}")
+        self.check_readable(version)
         record = {"restored": version, "lineage": self.lineage(version)}
         delta = log.handle(self.uri, newest)
         with log.explained(self.uri):
@@ -179,7 +195,4 @@ class Table:
         return version
 
     def _configuration(self) -> dict[str, str]:
-        return {
-            "delta.logRetentionDuration": self.log_retention,
-            "delta.deletedFileRetentionDuration": self.file_retention,
-        }
+        return {retention.LOG: self.log_retention, retention.FILES: self.file_retention}

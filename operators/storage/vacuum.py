@@ -1,21 +1,23 @@
 """What may go: files no readable version needs and no run in flight may still commit."""
 
 import json
-import re
 import time
 from typing import Any
-
-import pyarrow as pa
 
 from operators.errors import SourceError, TableError
 from operators.storage import bulk, log
 from operators.storage import uri as store
+from operators.storage.history import entries, live
 from operators.storage.receipts import RUNS, RunFolder, runs
 
 Actions = list[list[dict[str, Any]]]
-_ENTRY = re.compile(r"\d{20}\.json")
+SOURCES = "_corpusmill/sources"
+"""What scheduled runs saw of their sources; a commit names its own."""
 COMMITTED = "committed"
 """The registry status of a run that needs its folder no more; others keep it until it is old."""
+RUNNING = "running"
+_DEAD_HOURS = 24
+"""A run that has not ended and leaves nothing for so long is taken for dead, never sooner."""
 
 
 def vacuum(uri: str, *, retention_hours: float, dry_run: bool) -> list[str]:
@@ -23,8 +25,9 @@ def vacuum(uri: str, *, retention_hours: float, dry_run: bool) -> list[str]:
 
     Goes: data files whose removal is older than the retention (Delta's own list); files in
     `data/` that the log never named, and the bookkeeping and quarantine of runs that are
-    committed or that nothing has touched for longer than the retention. Stays: everything of a
-    run in flight, of the newest version, and of a version that left within the retention.
+    committed or that nothing has touched for longer than the retention; old lists of source files
+    that no readable version names. Stays: everything of a run in flight, of the newest version,
+    and of a version that left within the retention.
     """
     before = time.time() - retention_hours * 3600
     try:
@@ -34,36 +37,24 @@ def vacuum(uri: str, *, retention_hours: float, dry_run: bool) -> list[str]:
 
 
 def _vacuum(uri: str, retention_hours: float, before: float, *, dry_run: bool) -> list[str]:
-    actions = _log_actions(uri)
+    actions = [found for _, found in entries(uri)]
     ended = {run: _has_ended(RunFolder(uri, run), before) for run in runs(uri)}
+    named = _named(uri, actions, before)
     going = {
         *_removed_files(uri, actions, retention_hours, before),
         *_orphans(uri, actions, ended, before),
-        *_quarantine(uri, actions, ended, before),
+        *(p for p in _abandoned(uri, "_quarantine", ended, before) if p not in named),
     }
+    if all(ended.values()):
+        old = {path for path, touched in _files(uri, SOURCES) if touched < before}
+        going |= {path for path in old if path not in named}
     for run in (run for run, over in ended.items() if over):
         going |= {path for path, _ in _files(uri, f"{RUNS}/{run}")}
     if not dry_run:
         bulk.delete([store.join(uri, path) for path in going])
-        for folder in ("data", "_quarantine", RUNS):
+        for folder in ("data", "_quarantine", RUNS, SOURCES):
             store.prune(store.join(uri, folder))
     return sorted(going)
-
-
-def _log_actions(uri: str) -> Actions:
-    """The actions of every log entry that is left, oldest entry first."""
-    folder = store.join(uri, "_delta_log")
-    names = [name for name in store.list_names(folder) if _ENTRY.fullmatch(name)]
-    entries = bulk.read_many([store.join(folder, name) for name in names])
-    return [[json.loads(line) for line in entry.splitlines() if line] for entry in entries]
-
-
-def _live(uri: str) -> set[str]:
-    if log.newest_version(uri) < 0:
-        return set()
-    with log.explained(uri):
-        adds = pa.table(log.handle(uri).get_add_actions(flatten=True))
-    return set(adds["path"].to_numpy(zero_copy_only=False))
 
 
 def _removed_files(uri: str, actions: Actions, retention_hours: float, before: float) -> set[str]:
@@ -79,26 +70,25 @@ def _removed_files(uri: str, actions: Actions, retention_hours: float, before: f
         )
     removals = [a["remove"] for entry in actions for a in entry if "remove" in a]
     recent = {r["path"] for r in removals if r.get("deletionTimestamp", 0) / 1000 > before}
-    return set(found) - recent - _live(uri)
+    return set(found) - recent - live(uri)
 
 
 def _orphans(uri: str, actions: Actions, ended: dict[str, bool], before: float) -> set[str]:
     """Shards that the log never named: attempts that lost, runs that were given up."""
     named = {a[kind]["path"] for e in actions for a in e for kind in ("add", "remove") if kind in a}
-    named |= _live(uri)
+    named |= live(uri)
     return {path for path in _abandoned(uri, "data", ended, before) if path not in named}
 
 
-def _quarantine(uri: str, actions: Actions, ended: dict[str, bool], before: float) -> set[str]:
-    """Quarantine files that no readable version's lineage names."""
+def _named(uri: str, actions: Actions, before: float) -> str:
+    """All that the readable versions' lineages say: they name their side files."""
     infos: list[dict[str, Any]] = [
         next((a["commitInfo"] for a in e if "commitInfo" in a), {}) for e in actions
     ]
     left = [info.get("timestamp", 0) / 1000 for info in infos[1:]] + [float("inf")]
     readable = [info.get(log.APP, "") for info, at in zip(infos, left, strict=False) if at > before]
     newest = log.newest_version(uri)
-    named = json.dumps([readable, log.lineage_at(uri, newest)])
-    return {path for path in _abandoned(uri, "_quarantine", ended, before) if path not in named}
+    return json.dumps([readable, log.lineage_at(uri, newest)])
 
 
 def _abandoned(uri: str, folder: str, ended: dict[str, bool], before: float) -> set[str]:
@@ -109,8 +99,10 @@ def _abandoned(uri: str, folder: str, ended: dict[str, bool], before: float) -> 
 
 def _has_ended(folder: RunFolder, before: float) -> bool:
     status = (folder.entry() or {}).get("status")
-    touched = [at for _, at in store.list_ages(folder.uri, deep=True)]
-    return status == COMMITTED or max(touched, default=0.0) < before
+    touched = max((at for _, at in store.list_ages(folder.uri, deep=True)), default=0.0)
+    if status == RUNNING:
+        before = min(before, time.time() - _DEAD_HOURS * 3600)
+    return status == COMMITTED or touched < before
 
 
 def _files(uri: str, folder: str) -> list[tuple[str, float]]:

@@ -1,9 +1,14 @@
+import os
 import time
+from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from operators import columns
+from operators.errors import TableError
 from operators.storage import uri
+from operators.storage.history import versions_with
 from operators.storage.parquet import Shard, write_rows, write_shard
 from operators.storage.receipts import Receipt, RunFolder
 from operators.storage.table import Table
@@ -32,6 +37,16 @@ def commit(place: str, run: str, rows: list[str]) -> Shard:
     table.commit(table.version(), SCHEMA, [shard], named, run)
     RunFolder(place, run).finish("committed")
     return shard
+
+
+def sources_path(name: str) -> str:
+    return f"_corpusmill/sources/{name}.parquet"
+
+
+def sources(place: str, name: str) -> str:
+    """A list of source files as a scheduled run leaves it."""
+    write_rows(uri.join(place, sources_path(name)), pa.table({"file": ["a.jsonl"]}))
+    return sources_path(name)
 
 
 def everything(place: str) -> set[str]:
@@ -122,7 +137,62 @@ def test_files_removed_again_within_the_retention_stay_despite_an_older_removal(
 
 def test_bookkeeping_without_any_table_is_swept_by_age(store: str) -> None:
     stage(store, "r1", "u", ["a"])
+    RunFolder(store, "r1").finish("failed")
     assert vacuum(store, retention_hours=1, dry_run=False) == []
     time.sleep(1.1)  # S3 counts ages in seconds
     vacuum(store, retention_hours=0, dry_run=False)
     assert everything(store) == set()
+
+
+def test_a_run_that_still_works_loses_nothing_however_short_the_retention(store: str) -> None:
+    commit(store, "r1", ["a"])
+    shard = stage(store, "r2", "u", ["b"])
+    source = sources(store, "two")
+    time.sleep(1.1)  # S3 counts ages in seconds
+    before = {name for name in everything(store) if "r2" in name}
+    vacuum(store, retention_hours=0, dry_run=False)
+    assert {*before, source} < everything(store)
+    assert Table(store).commit(0, SCHEMA, [shard], {}, "r2") == 1
+
+
+def test_a_run_that_left_nothing_for_a_day_is_dead(tmp_path: Path) -> None:
+    place = str(tmp_path)
+    commit(place, "r1", ["a"])
+    stage(place, "r2", "u", ["b"])
+    yesterday = time.time() - 25 * 3600
+    for path in tmp_path.rglob("*r2/**/*"):
+        os.utime(path, (yesterday, yesterday))
+    vacuum(place, retention_hours=1, dry_run=False)
+    assert not any("r2" in name for name in everything(place))
+
+
+def test_lists_of_source_files_stay_as_long_as_a_readable_version_names_them(store: str) -> None:
+    table = Table(store)
+    for run in ("one", "two"):
+        shard = stage(store, run, "u", [run])
+        table.commit(table.version(), SCHEMA, [shard], {"source_files": sources(store, run)}, run)
+        RunFolder(store, run).finish("committed")
+    unnamed = sources(store, "none")
+    time.sleep(1.1)  # S3 counts ages in seconds
+    assert {sources_path("one"), sources_path("two"), unnamed} < everything(store)
+    vacuum(store, retention_hours=1, dry_run=False)
+    assert {sources_path("one"), sources_path("two"), unnamed} < everything(store)
+    vacuum(store, retention_hours=0, dry_run=False)
+    left = {name for name in everything(store) if "sources" in name}
+    assert left == {sources_path("two")}
+
+
+def test_versions_that_lose_a_file_are_told_and_then_say_so_themselves(store: str) -> None:
+    old = commit(store, "r1", ["a"])
+    commit(store, "r2", ["b"])
+    time.sleep(1.1)  # S3 counts ages in seconds
+    going = vacuum(store, retention_hours=0, dry_run=True)
+    assert versions_with(store, going) == [0]
+    Table(store).check_readable(0)
+    vacuum(store, retention_hours=0, dry_run=False)
+    Table(store).check_readable(1)
+    for ask in (Table(store).check_readable, Table(store).rollback):
+        with pytest.raises(TableError, match="version 0 can no longer be read") as caught:
+            ask(0)
+        assert old.path in str(caught.value)
+    assert Table(store).version() == 1
