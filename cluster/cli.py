@@ -45,12 +45,20 @@ def run(  # noqa: PLR0913 - the command's options
     limit: Limit = 0,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask above the budget.")] = False,
     rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
+    date: Annotated[
+        str, typer.Option(help="Logical date of a scheduled run: an ISO date its commit records.")
+    ] = "",
+    no_lease: Annotated[
+        bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
+    ] = False,
 ) -> None:
     """Run a config's phases and commit their tables."""
     from cluster import commands
 
+    asked = commands.asked_for(rerun=rerun, date=date)
     pipeline = commands.loaded(config, changes, limit)
-    commands.run(pipeline, commands.runner_named(runner, address), yes=yes, rerun=rerun)
+    chosen = commands.runner_named(runner, address)
+    commands.run(pipeline, chosen, asked, yes=yes, lease=not no_lease)
 
 
 @app.command()

@@ -2,11 +2,14 @@
 
 import sys
 import uuid
+from contextlib import nullcontext
 from dataclasses import replace
 
 import typer
 
+from cluster.dates import logical
 from cluster.execute import Result, run_pipeline
+from cluster.leases import leased
 from cluster.outlook import outlook
 from cluster.progress import Progress
 from cluster.runner import Runner
@@ -21,13 +24,22 @@ def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
     return _limited(load(config, overrides or ()), limit)
 
 
-def run(pipeline: Pipeline, runner: Runner, *, yes: bool, rerun: bool) -> None:
-    """Run a pipeline; asks first when the plan is dearer than its budget."""
+def asked_for(*, rerun: bool = False, date: str = "") -> Asked:
+    """How a run was asked for; ConfigError for a date that is none."""
+    return Asked(nonce=uuid.uuid4().hex if rerun else "", date=logical(date))
+
+
+def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: bool) -> None:
+    """Run a pipeline; asks first when the plan is dearer than its budget.
+
+    With `lease`, ConflictError when another run works on one of its tables.
+    """
     if pipeline.budget.max_cost and not yes:
         _ask(pipeline)
-    asked = Asked(nonce=uuid.uuid4().hex if rerun else "")
-    for result in run_pipeline(pipeline, runner, Progress(), asked):
-        typer.echo(told(result))
+    progress = Progress()
+    with leased(pipeline, asked.date, progress) if lease else nullcontext():
+        for result in run_pipeline(pipeline, runner, progress, asked):
+            typer.echo(told(result))
 
 
 def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
