@@ -1,5 +1,6 @@
 """The operators a config can name; one line each."""
 
+from operators.adapt.adapt import Adapt
 from operators.base import Operator
 from operators.distil.distil import Distil
 from operators.encode.encode import Encode
@@ -13,6 +14,7 @@ from operators.text.tokenizer import Tokenize
 OPERATORS: dict[str, type[Operator]] = {
     operator.name: operator
     for operator in (
+        Adapt,
         Distil,
         Encode,
         Mine,
