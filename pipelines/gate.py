@@ -1,10 +1,14 @@
-"""What a candidate version must satisfy before it is published (DESIGN §4b)."""
+"""What a candidate version must satisfy before it is published (DESIGN §4b, docs/gate.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from operators.storage.receipts import Receipt
-from pipelines.spec import Gate
+from pipelines.canaries import Recall
+from pipelines.resample import Resampled
+from pipelines.spec import Canaries, Gate
+from pipelines.update import FROM_NOTHING, Update
 from pipelines.work import bad_rows, left_out
 
 
@@ -25,6 +29,21 @@ class Counts:
     seconds: dict[str, float]
     left_out: dict[str, int] = field(default_factory=dict)
     """Rows put aside by intent, such as queries that nobody judged; no fault."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure that a gate looked at, and what it had to be."""
+
+    name: str
+    """The gate's field behind it, or what it counts."""
+    found: float
+    least: float | None = None
+    most: float | None = None
+    reason: str = ""
+    """Why the version may not be published; empty where the figure is within its bound."""
+    final: bool = False
+    """Nobody can publish in spite of it."""
 
 
 def counted(receipts: Iterable[Receipt], bad_units: dict[str, str]) -> Counts:
@@ -52,40 +71,113 @@ def counted(receipts: Iterable[Receipt], bad_units: dict[str, str]) -> Counts:
     )
 
 
-def refusals(gate: Gate, counts: Counts, *, adds: bool = False) -> tuple[str, ...]:
-    """Why these counts may not be published; empty when they may.
+def checks_of_counts(
+    gate: Gate, counts: Counts, kept: int = 0, update: Update = FROM_NOTHING
+) -> tuple[Check, ...]:
+    """What the counts say; `kept` rows of the last version stay as they are.
 
-    `adds`: the rows come on top of those that are there, so that none is enough.
+    A share is one of the whole version, so it does not matter how much of it a run had to write.
     """
-    reasons = []
-    if counts.rows_out == 0 and not adds:
-        reasons.append("no row is left")
-    least = gate.min_rows if gate.min_rows > 1 else gate.min_rows * counts.rows_in
-    if counts.rows_out < least:
-        reasons.append(f"{counts.rows_out} rows, fewer than min_rows {gate.min_rows:g}")
-    most = gate.max_bad_rows if gate.max_bad_rows >= 1 else gate.max_bad_rows * counts.rows_in
+    return (
+        *_of_rows(gate, counts, kept),
+        _of_units(gate, counts),
+        *_of_vectors(gate, counts),
+        *([_of_deleted(gate, update)] if update.parent_rows else []),
+    )
+
+
+def check_of_sample(found: Resampled) -> Check:
+    """Whether rows encoded again are what is stored."""
+    reason = found.problem
+    if not reason and found.differing:
+        reason = (
+            f"{found.differing} of {found.rows} unchanged rows encoded again are not what is "
+            f"stored: id {found.worst!r} has cosine {found.lowest:.6f} to it, and {found.least:g} "
+            "is the least; a library or a file that no fingerprint names has changed"
+        )
+    return Check("sample", round(found.lowest, 6), least=found.least, reason=reason)
+
+
+def check_of_canaries(canaries: Canaries, found: Recall, last: Mapping[str, Any] | None) -> Check:
+    """Whether the queries find their documents as in the `last` version, as its commit recorded.
+
+    A figure for other queries or another k is none.
+    """
+    least, why = canaries.min_recall, f"min_recall {canaries.min_recall:g}"
+    if last and (last.get("queries"), last.get("k")) == (found.queries, found.k):
+        before = float(last["recall"])
+        if before - canaries.tolerance > least:
+            least = round(before - canaries.tolerance, 6)
+            why = f"the last version's {before:g} less tolerance {canaries.tolerance:g}"
+    figure = f"canary queries have recall@{found.k} {found.recall:g}"
+    reason = f"{figure}, less than {why}" if found.recall < least else ""
+    return Check("canaries", found.recall, least=least, reason=reason)
+
+
+def refusals(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Why a version may not be published; empty when it may."""
+    return tuple(check.reason for check in checks if check.reason)
+
+
+def _of_rows(gate: Gate, counts: Counts, kept: int) -> list[Check]:
+    rows, read = kept + counts.rows_out, kept + counts.rows_in
+    wanted = read - sum(counts.left_out.values())
+    least = gate.min_rows if gate.min_rows > 1 else _share(gate.min_rows, wanted)
+    most = gate.max_bad_rows if gate.max_bad_rows >= 1 else _share(gate.max_bad_rows, read)
+    few, bad = "", ""
+    if rows < least:
+        few = f"{rows} rows, fewer than min_rows {gate.min_rows:g}"
     if counts.quarantined > most:
         why = ", ".join(f"{count} × {reason}" for reason, count in counts.bad.items())
-        reasons.append(
-            f"{counts.quarantined} of {counts.rows_in} rows quarantined ({why}), "
+        bad = (
+            f"{counts.quarantined} of {read} rows quarantined ({why}), "
             f"more than max_bad_rows {gate.max_bad_rows:g}"
         )
-    if len(counts.bad_units) > gate.max_bad_units:
+    return [
+        Check("rows", rows, least=1, reason="" if rows else "no row is left", final=True),
+        Check("min_rows", rows, least=least, reason=few),
+        Check("max_bad_rows", counts.quarantined, most=most, reason=bad),
+    ]
+
+
+def _of_units(gate: Gate, counts: Counts) -> Check:
+    failed, reason = len(counts.bad_units), ""
+    if failed > gate.max_bad_units:
         first = next(iter(counts.bad_units.values()))
-        failed = "1 unit" if len(counts.bad_units) == 1 else f"{len(counts.bad_units)} units"
-        reasons.append(
-            f"{failed} failed, more than max_bad_units {gate.max_bad_units} (the first: {first})"
+        units = "1 unit" if failed == 1 else f"{failed} units"
+        reason = (
+            f"{units} failed, more than max_bad_units {gate.max_bad_units} (the first: {first})"
         )
-    if counts.not_finite:
-        reasons.append(f"{counts.not_finite} vectors are not finite")
-    if gate.norm and counts.max_norm and not _within(gate.norm, counts):
+    return Check("max_bad_units", failed, most=gate.max_bad_units, reason=reason)
+
+
+def _of_vectors(gate: Gate, counts: Counts) -> list[Check]:
+    broken = f"{counts.not_finite} vectors are not finite" if counts.not_finite else ""
+    found = [Check("not finite", counts.not_finite, most=0, reason=broken, final=True)]
+    if gate.norm and counts.max_norm:
         low, high = gate.norm
-        reasons.append(
-            f"vector lengths {counts.min_norm:.6g} to {counts.max_norm:.6g} leave "
-            f"norm [{low:g}, {high:g}]"
+        bounds = f"norm [{low:g}, {high:g}]"
+        short = f"the shortest vector is {counts.min_norm:.6g} long, outside {bounds}"
+        long = f"the longest vector is {counts.max_norm:.6g} long, outside {bounds}"
+        found += [
+            Check("shortest", counts.min_norm, low, None, short if counts.min_norm < low else ""),
+            Check("longest", counts.max_norm, None, high, long if counts.max_norm > high else ""),
+        ]
+    return found
+
+
+def _of_deleted(gate: Gate, update: Update) -> Check:
+    most = gate.max_deleted
+    most = most if most >= 1 else _share(most, update.parent_rows)
+    reason = ""
+    if update.deleted > most:
+        reason = (
+            f"{update.deleted} of the last version's {update.parent_rows} rows are gone, "
+            f"more than max_deleted {gate.max_deleted:g}"
         )
-    return tuple(reasons)
+    return Check("max_deleted", update.deleted, most=most, reason=reason)
 
 
-def _within(bounds: tuple[float, float], counts: Counts) -> bool:
-    return bounds[0] <= counts.min_norm and counts.max_norm <= bounds[1]
+def _share(share: float, rows: int) -> float:
+    """A share of rows; 0.07 of 100 is 7, which binary fractions alone would not say."""
+    return round(share * rows, 6)

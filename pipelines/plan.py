@@ -16,6 +16,7 @@ from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
 from operators.storage.table import Table
 from operators.text.source import Source, Unit
+from pipelines.canaries import check_canaries
 from pipelines.fingerprint import digest, fingerprints, recipe, run_key, step_identity
 from pipelines.listing import Listing, list_source
 from pipelines.spec import BY_HAND, Asked, Phase, Step
@@ -98,6 +99,7 @@ def plan_phase(
     listing = replace(listing, source=replace(listing.source, unit_bytes=unit_bytes))
     source = listing.source
     schemas = bind(listing.schema, phase.steps)
+    check_canaries(phase, schemas)
     prints = fingerprints(source, phase.steps)
     committed = table.lineage(parent) if parent >= 0 else None
     return PhasePlan(

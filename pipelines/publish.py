@@ -12,10 +12,11 @@ from operators.storage.parquet import Shard, read_shard
 from operators.storage.receipts import Receipt, RunFolder
 from operators.storage.table import Table
 from pipelines.fingerprint import code_version
-from pipelines.gate import Counts, counted, refusals
+from pipelines.gate import Counts, counted
 from pipelines.plan import PhasePlan, readable
 from pipelines.recorded import record
 from pipelines.update import FROM_NOTHING, Update
+from pipelines.verdict import judge
 
 
 def publish(
@@ -33,16 +34,15 @@ def publish(
     table = plan.phase.write.table
     counts = counted(receipts.values(), bad_units)
     folder = RunFolder(table, plan.run)
-    reasons = refusals(plan.phase.write.gate, counts, adds=plan.accumulates and plan.parent >= 0)
-    if reasons:
-        folder.finish("refused")
-        raise GateError(table, reasons)
-    shards = [shard for receipt in receipts.values() for shard in receipt.shards]
-    kept = list(update.kept)
+    new = [shard for receipt in receipts.values() for shard in receipt.shards]
+    kept = [*update.kept, *update.rewritten]
     if plan.accumulates and plan.parent >= 0:
         files = Table(table).files(plan.parent)
         kept = [Shard(file.path, file.rows, file.size, "") for file in files]
-    shards += kept
+    verdict = judge(plan, counts, update, new, kept, parallel)
+    if reasons := verdict.against(plan.asked):
+        folder.finish("refused", reasons)
+        raise GateError(table, reasons)
     days = plan.phase.write.keep_days
     delta = Table(
         table,
@@ -50,15 +50,18 @@ def publish(
         file_retention=f"interval {days} days",
     )
     quarantined = sorted(receipt.quarantine for receipt in receipts.values() if receipt.quarantine)
-    record = lineage(plan, counts) | {
-        "quarantine_files": quarantined,
-        "kept_rows": sum(shard.rows for shard in kept),
-    }
+    record = (
+        lineage(plan, counts)
+        | verdict.told(plan.asked)
+        | {
+            "quarantine_files": quarantined,
+            "kept_rows": sum(shard.rows for shard in kept),
+        }
+    )
     for step in plan.phase.steps:
         if isinstance(step.operator, Tells):
-            new = (read_shard(table, shard.path) for shard in shards if shard.checksum)
-            record |= step.operator.told(new)
-    version = delta.commit(plan.parent, plan.schemas[-1], shards, record, plan.run)
+            record |= step.operator.told(read_shard(table, shard.path) for shard in new)
+    version = delta.commit(plan.parent, plan.schemas[-1], [*new, *kept], record, plan.run)
     folder.finish("committed")
     return version, counts
 

@@ -22,17 +22,43 @@ class Step:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Canaries:
+    """Queries whose documents a new version must find as well as the last one did."""
+
+    queries: Annotated[str, Field(min_length=1)]
+    """JSON lines with a `text` and its `expected` ids of documents; an `id` is for the reader."""
+    k: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many nearest rows a document must be among."""
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """How far recall may fall below what the last version recorded for the same queries."""
+    min_recall: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Least recall, whatever the last version had."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Gate:
     """What a candidate version must satisfy before it becomes the table (DESIGN §4b)."""
 
     min_rows: Share = 0.0
-    """Least rows: a share of the source's rows up to 1, a number above."""
+    """Least rows: a share of the source's rows up to 1, a number above.
+
+    Rows that stay from the last version count as read and as there.
+    """
     norm: tuple[float, float] | None = None
     """Bounds of every vector's length, before quantisation."""
     max_bad_rows: Share = 0.01
-    """Most quarantined rows: a share of the rows read below 1, a number from 1 on; 0 is none."""
+    """Most quarantined rows: a share of the source's rows below 1, a number from 1 on; 0 is none.
+
+    Rows that stay from the last version count as read.
+    """
     max_bad_units: Annotated[int, Field(ge=0)] = 0
     """Most units that could not be read or processed at all."""
+    max_deleted: Share = 0.5
+    """Most ids of the last version that may go: a share of its rows below 1, a number from 1 on."""
+    sample: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Rows encoded again, of those that kept their vectors; they must match. 0 is none."""
+    canaries: Canaries | None = None
+    """Queries that must still find what they found."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,7 +70,7 @@ class Write:
     allow_careless_store: bool = False
     """Write although the store lets two conditional writes win; recorded in the commit."""
     keep_days: Annotated[int, Field(ge=1)] = 30
-    """Days that replaced files and log entries stay, set when the table is created."""
+    """Days that replaced files stay readable; a changed number is set by the next commit."""
 
 
 @plain(frozen=True)

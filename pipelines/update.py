@@ -11,6 +11,8 @@ class Update:
 
     kept: tuple[Shard, ...] = ()
     """Data files of the parent version that the new version has too, untouched."""
+    rewritten: tuple[Shard, ...] = ()
+    """Files that stand in for some of the parent's, with those of their rows that stay."""
     parent_rows: int = 0
     """Rows of the version that is built on; 0 where there is none."""
     added: int = 0

@@ -1,31 +1,23 @@
 """Is a table what its commit says: every byte read again, and a sample of rows encoded again."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators import columns
 from operators.errors import CorpusmillError, TableError
-from operators.quantize.codes import FINEST_FIRST, decoded
-from operators.storage import uri as store
 from operators.storage.parquet import checksum_of, has_its_content, read_shard, shard_metadata
 from operators.storage.receipts import RunFolder
 from operators.storage.table import Table, TableFile
 from pipelines.fingerprint import fingerprints
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.recorded import recalled
-from pipelines.rows import accepted, through
+from pipelines.resample import cosines, has_vectors, least_cosine, made_again
 from pipelines.sample import sampled_rows
-from pipelines.work import open_steps
 
-LEAST_COSINE = 0.999
-"""Between a stored vector and its text encoded again, whatever the codec rounds."""
 CHANGED = "it was changed after its commit"
 _PLACES = 8
 
@@ -111,10 +103,7 @@ def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], row
 def _encoded_again(plan: PhasePlan, rows: int) -> pa.Table:
     """Rows from all over the source, taken through every step anew."""
     table = sampled_rows(plan.source, plan.units, rows, _PLACES)
-    with ExitStack() as stack:
-        for number, transform in open_steps(plan.job, range(len(plan.phase.steps)), stack):
-            table = through(transform, table, plan.schemas[number + 1])
-    return accepted(table, plan.schemas[-1]).slice(0, rows)
+    return made_again(plan.job, table).slice(0, rows)
 
 
 def _stored(uri: str, files: list[TableFile], again: pa.Table) -> pa.Table:
@@ -136,22 +125,9 @@ def _compare(uri: str, again: pa.Table, stored: pa.Table) -> float | None:
     same, stored = same.filter(kept), stored.filter(kept)
     if not len(stored):
         raise TableError(uri, "none of the sampled rows has the content that its id has now")
-    if not set(FINEST_FIRST) & set(stored.schema.names):
+    if not has_vectors(stored.schema):
         return None
-    lowest = float(_cosines(_floats(uri, same), _floats(uri, stored)).min())
-    if lowest < LEAST_COSINE:
+    lowest = float(cosines(uri, same, stored).min())
+    if lowest < least_cosine(stored.schema):
         raise TableError(uri, f"a row encoded again has cosine {lowest:.6f} to what is stored")
     return lowest
-
-
-def _floats(uri: str, table: pa.Table) -> npt.NDArray[np.float32]:
-    field = next(table.schema.field(name) for name in FINEST_FIRST if name in table.schema.names)
-    digest = columns.decoder_of(field)[1]
-    place = store.join(uri, "_corpusmill", "artefacts", f"{digest}.safetensors")
-    return decoded(table, field.name, store.read_bytes(place) if digest else b"")
-
-
-def _cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines: npt.NDArray[np.float32] = np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-12)
-    return cosines

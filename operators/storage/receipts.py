@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -130,9 +130,10 @@ class RunFolder:
             entry: dict[str, Any] = json.loads(store.read_bytes(uri))
         return entry
 
-    def finish(self, status: str) -> None:
-        """Record how the run ended (`committed`, `refused`, `failed`…) in its registry entry."""
-        self.register({**(self.entry() or {}), "status": status})
+    def finish(self, status: str, reasons: Sequence[str] = ()) -> None:
+        """Record how the run ended (`committed`, `refused`, `failed`…), and why where it says."""
+        why = {"reasons": list(reasons)} if reasons else {}
+        self.register({**(self.entry() or {}), "status": status, **why})
 
     def _whole(self, folder: str) -> list[str]:
         """Names of what was written to its end; a killed writer on disk leaves a `.part` behind."""
