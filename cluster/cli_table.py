@@ -65,7 +65,8 @@ def history(uri: Uri) -> None:
         record = entry.lineage or {}
         rows = (record.get("counts") or {}).get("rows_out", "?")
         run = record.get("run_key", "not ours")
-        print(f"{entry.version:>6}  {when}  {entry.operation:<14} {rows:>12} rows  {run}")
+        date = f"  for {record['date']}" if record.get("date") else ""
+        print(f"{entry.version:>6}  {when}  {entry.operation:<14} {rows:>12} rows  {run}{date}")
 
 
 @app.command()
@@ -179,6 +180,7 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
     bad = ", ".join(f"{count} × {reason}" for reason, count in counts.get("bad", {}).items())
     told = {
         "made": f"{lineage.get('committed_at', '?')} by phase {lineage.get('phase', '?')}",
+        "date": lineage.get("date") or "none",
         "source": lineage.get("source", "?"),
         "steps": " → ".join(steps) or "none",
         "models": ", ".join(lineage.get("models", ())) or "none",
