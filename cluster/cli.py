@@ -51,11 +51,15 @@ def run(  # noqa: PLR0913 - the command's options
     no_lease: Annotated[
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
+    force: Annotated[
+        str | None,
+        typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),
+    ] = None,
 ) -> None:
     """Run a config's phases and commit their tables."""
     from cluster import commands
 
-    asked = commands.asked_for(rerun=rerun, date=date)
+    asked = commands.asked_for(rerun=rerun, date=date, force=force)
     pipeline = commands.loaded(config, changes, limit)
     chosen = commands.runner_named(runner, address)
     commands.run(pipeline, chosen, asked, yes=yes, lease=not no_lease)

@@ -175,6 +175,8 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
     if lineage is None:
         yield "committed by something else than corpusmill"
         return
+    from pipelines.verdict import gate_story
+
     counts = lineage.get("counts") or {}
     steps = [name for step in lineage.get("config", {}).get("steps", ()) for name in step]
     bad = ", ".join(f"{count} × {reason}" for reason, count in counts.get("bad", {}).items())
@@ -190,6 +192,7 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
         "left out": "; ".join([*_left_out(counts), *counts.get("bad_units", {}).values()])
         or "nothing",
+        **gate_story(lineage),
     }
     for name, value in told.items():
         yield f"{name + ':':<18} {value}"

@@ -9,6 +9,7 @@ import typer
 
 from cluster.dates import logical
 from cluster.execute import Result, run_pipeline
+from cluster.force import overridden, whoever
 from cluster.leases import leased
 from cluster.outlook import outlook
 from cluster.progress import Progress
@@ -24,9 +25,14 @@ def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
     return _limited(load(config, overrides or ()), limit)
 
 
-def asked_for(*, rerun: bool = False, date: str = "") -> Asked:
-    """How a run was asked for; ConfigError for a date that is none."""
-    return Asked(nonce=uuid.uuid4().hex if rerun else "", date=logical(date))
+def asked_for(*, rerun: bool = False, date: str = "", force: str | None = None) -> Asked:
+    """How a run was asked for; ConfigError for a date that is none or a force without reason."""
+    nonce = uuid.uuid4().hex if rerun else ""
+    if force is None:
+        return Asked(nonce=nonce, date=logical(date))
+    if not force.strip():
+        raise ConfigError(("--force-publish: say why in a few words; the commit records them",))
+    return Asked(nonce, logical(date), forced_by=whoever(), forced_because=force.strip())
 
 
 def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: bool) -> None:
@@ -40,6 +46,8 @@ def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: b
     with leased(pipeline, asked.date, progress) if lease else nullcontext():
         for result in run_pipeline(pipeline, runner, progress, asked):
             typer.echo(told(result))
+            if asked.forced_by and (warning := overridden(result)):
+                typer.echo(warning, err=True)
 
 
 def show_plan(pipeline: Pipeline, *, probe: bool) -> None:

@@ -1,6 +1,6 @@
 """What a gate found out about a candidate version, and whether it is published all the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,3 +80,26 @@ def judge(
     last = Table(plan.phase.write.table).lineage(plan.parent) if plan.parent >= 0 else None
     checks.append(check_of_canaries(gate.canaries, recall, (last or {}).get("canaries")))
     return Verdict(tuple(checks), recall)
+
+
+def gate_story(lineage: Mapping[str, Any]) -> dict[str, str]:
+    """What a commit recorded of its gate, in words under names for the reader."""
+    checks = "; ".join(_in_words(Check(**check)) for check in lineage.get("checks", ()))
+    story = {"gate": checks or "not recorded"}
+    if found := lineage.get("canaries"):
+        queries = "1 query" if found["asked"] == 1 else f"{found['asked']:,} queries"
+        story["canaries"] = f"recall@{found['k']} {found['recall']:g} of {queries}"
+    if forced := lineage.get("forced"):
+        story["forced"] = f"by {forced['by']}: {forced['because']}"
+    return story
+
+
+def _in_words(check: Check) -> str:
+    bound = f"at least {_short(check.least)}" if check.least is not None else ""
+    bound = f"at most {_short(check.most)}" if check.most is not None else bound
+    found = f"{check.name} {_short(check.found)}, {bound}"
+    return f"{found}, overridden" if check.reason else found
+
+
+def _short(figure: float) -> str:
+    return f"{int(figure):,}" if figure == int(figure) else f"{figure:.6g}"
