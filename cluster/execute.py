@@ -1,22 +1,18 @@
 """Run a pipeline: plan each phase, do what is pending, remove duplicates, publish."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cluster.progress import Progress
 from cluster.runner import Runner
+from cluster.working import build_on, work_anew
 from operators.storage.race import refuse_careless_store
-from operators.storage.receipts import Receipt
-from operators.text.source import Unit
-from pipelines.duplicates import remove_duplicates
 from pipelines.fit import fit_and_pin, pinned, unfitted
 from pipelines.gate import Counts
-from pipelines.plan import PhasePlan, finished, plan_phase, receipt_names
+from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
 from pipelines.spec import BY_HAND, Asked, Phase, Pipeline
-from pipelines.suspects import isolate
-from pipelines.work import MAX_ATTEMPTS, Failure, Job
+from pipelines.update import FROM_NOTHING, Update
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class Result:
     version: int
     counts: Counts | None
     reused_units: int = 0
+    update: Update = FROM_NOTHING
 
 
 def run_pipeline(
@@ -66,18 +63,18 @@ def run_phase(
     with runner.started():
         runner.check(plan.phase.steps)
         plan = _fitted(plan, runner, progress, versions)
-        folder = plan.job.folder
-        folder.register({"phase": plan.phase.name, "parent": plan.parent})
-        before = folder.receipts()
-        failures = _stream(plan, runner, progress, before)
-        bad_units = _retry_alone(plan, runner, failures)
-        receipts = _that_count(plan, folder.receipts())
-        if remove_duplicates(plan.job, receipts, runner.parallel):
-            receipts = _that_count(plan, folder.receipts())
-        progress.say(f"phase {plan.phase.name}: checking and publishing {len(receipts)} shards")
-        version, counts = publish(plan, receipts, bad_units, parallel=runner.parallel)
+        before = len(plan.job.folder.receipts())
+        done = (
+            work_anew(plan, runner, progress)
+            if plan.built_on is None
+            else (build_on(plan, plan.built_on, runner, progress))
+        )
+        progress.say(f"phase {plan.phase.name}: checking and publishing")
+        version, counts = publish(
+            plan, done.receipts, done.bad_units, done.update, parallel=runner.parallel
+        )
     progress.say(f"phase {plan.phase.name}: version {version} of {write.table}")
-    return Result(plan.phase.name, write.table, version, counts, len(before))
+    return Result(plan.phase.name, write.table, version, counts, before, done.update)
 
 
 def _fitted(
@@ -101,69 +98,3 @@ class _Fit:
 
     def __call__(self, step: int) -> Phase:
         return fit_and_pin(self.plan, step)
-
-
-def _stream(
-    plan: PhasePlan, runner: Runner, progress: Progress, receipts: Mapping[str, Receipt]
-) -> dict[str, Failure]:
-    """Run the pending units; the failures by unit. Suspects of earlier attempts wait for later."""
-    pending = plan.pending(receipts)
-    attempts = plan.job.folder.attempts() if pending else {}
-    suspects = {
-        unit.id: Failure(unit.id, "begun too often", suspect=True)
-        for unit in pending
-        if not unit.splits and attempts.get(unit.id, 0) >= MAX_ATTEMPTS
-    }
-    failures = dict(suspects)
-    todo = [unit for unit in pending if unit.id not in suspects]
-    outcomes = runner.run_units(plan.job, todo)
-    with progress.phase(plan, receipts) as seen, closing(outcomes):
-        for outcome in outcomes:
-            seen(outcome)
-            if isinstance(outcome, Failure):
-                failures[outcome.unit.partition(".p")[0]] = outcome
-    return failures
-
-
-def _retry_alone(
-    plan: PhasePlan, runner: Runner, failures: Mapping[str, Failure]
-) -> dict[str, str]:
-    """Give suspects a process of their own; the units that still failed, with their reasons."""
-    reasons = {}
-    for unit in plan.units:
-        failure = failures.get(unit.id)
-        if failure is not None and failure.suspect:
-            failure = next(_still_failed(plan.job, unit, runner), None)
-        if failure is not None:
-            named = failure.reason.startswith(f"source {unit.pieces[0].uri}:")
-            reasons[unit.id] = failure.reason if named else f"{_named(unit)}: {failure.reason}"
-    return reasons
-
-
-def _still_failed(job: Job, unit: Unit, runner: Runner) -> Iterator[Failure]:
-    outcomes = isolate(job, unit, runner.alone)
-    return (outcome for outcome in outcomes if isinstance(outcome, Failure))
-
-
-def _named(unit: Unit) -> str:
-    first = unit.pieces[0]
-    more = f" and {len(unit.pieces) - 1} more files" if len(unit.pieces) > 1 else ""
-    return f"{first.uri}{more}" if first.whole else f"{first.uri} [{first.start}, {first.stop})"
-
-
-def _that_count(plan: PhasePlan, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
-    """The receipts that stand for the plan's units, in the order of the source's rows.
-
-    Of a unit that failed midway, the parts that were finished count too.
-    """
-    names: list[str] = []
-    for unit in plan.units:
-        if finished(unit, receipts):
-            names += receipt_names(unit, receipts)
-        elif unit.splits:
-            names += _parts(unit.id, receipts)
-    return {name: receipts[name] for name in names}
-
-
-def _parts(unit: str, receipts: Mapping[str, Receipt]) -> Sequence[str]:
-    return sorted(name for name in receipts if name.startswith(f"{unit}.p"))

@@ -122,6 +122,16 @@ class Accumulates(Protocol):
 
 
 @runtime_checkable
+class RowByRow(Protocol):
+    """An operator that makes of each row what it makes of it among any others.
+
+    `of_text`: it gives one row for each, and what it adds is decided by the row's text alone.
+    """
+
+    of_text: ClassVar[bool]
+
+
+@runtime_checkable
 class HasAsides(Protocol):
     """An operator with fields that are no part of its identity."""
 

@@ -29,18 +29,35 @@ def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: Paral
     `receipts` are those that count, in the order of the source's rows. What an earlier attempt
     amended is left alone, unless more of its rows have an earlier row by now.
     """
-    first = _before_amending(job.folder, receipts)
-    names = [part_of(shard) for receipt in first.values() for shard in receipt.shards]
-    find = partial(_losers, job.folder, names)
+    first = before_amending(job.folder, receipts)
+    find = partial(_losers, job.folder, parts_of(first))
     losers = pa.concat_tables(list(parallel(find, range(job.buckets))))
+    amend(job, first, receipts, losers)
+    return len(losers)
+
+
+def amend(
+    job: Job, first: Mapping[str, Receipt], receipts: Mapping[str, Receipt], losers: pa.Table
+) -> dict[str, Receipt]:
+    """Amend the receipts of units that hold the losers (`unit`, `row`); those that were amended.
+
+    `first` are the receipts before any amending, `receipts` those that count until now.
+    """
     by_part = dict(_grouped(losers))
+    amended = {}
     for unit, receipt in first.items():
         parts = {
             shard: by_part[part_of(shard)] for shard in receipt.shards if part_of(shard) in by_part
         }
         if sum(len(rows) for rows in parts.values()) > receipts[unit].bad.get(_reason(job), 0):
-            job.folder.amend(_amended(job, receipt, parts))
-    return len(losers)
+            amended[unit] = _amended(job, receipt, parts)
+            job.folder.amend(amended[unit])
+    return amended
+
+
+def parts_of(receipts: Mapping[str, Receipt]) -> list[str]:
+    """The parcels that have a shard, and so a sidecar of keys, in the order of the receipts."""
+    return [part_of(shard) for receipt in receipts.values() for shard in receipt.shards]
 
 
 def _reason(job: Job) -> str:
@@ -52,7 +69,7 @@ def part_of(shard: Shard) -> str:
     return shard.path.rpartition("/")[2].rpartition("-")[0]
 
 
-def _before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
+def before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
     """The receipts as their units left them, in the order given."""
     names = store.list_names(folder.path("amended"))
     amended = {name.removesuffix(".json") for name in names if name.endswith(".json")}
@@ -77,7 +94,7 @@ def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, Rows]) -> Receip
         stays = np.ones(len(table), bool)
         stays[rows] = False
         if not job.accumulates:
-            bad.append(_as_bad(table.filter(~stays)))
+            bad.append(as_bad(table.filter(~stays)))
         kept = table.filter(pa.array(stays))
         lineage = {"corpusmill.fingerprint": job.fingerprint, "corpusmill.unit": part_of(shard)}
         place = shards.index(shard)
@@ -102,7 +119,8 @@ def _trimmed(receipt: Receipt, shards: list[Shard], counts: dict[str, int]) -> R
     )
 
 
-def _as_bad(rows: pa.Table) -> pa.Table:
+def as_bad(rows: pa.Table) -> pa.Table:
+    """Rows as the quarantine holds them: an earlier row has their id."""
     reason = pa.array([f"{REASON}: an earlier row has it"] * len(rows), columns.ERROR.type)
     names = [columns.ID.name, columns.SOURCE_FILE.name, columns.SOURCE_ROW.name]
     return rows.select(names).append_column(columns.ERROR, reason)

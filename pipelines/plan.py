@@ -18,7 +18,9 @@ from operators.storage.table import Table
 from operators.text.source import Source, Unit
 from pipelines.canaries import check_canaries
 from pipelines.fingerprint import digest, fingerprints, recipe, run_key, step_identity
+from pipelines.homes import Homes
 from pipelines.listing import Listing, list_source
+from pipelines.parent import Parent, find_parent
 from pipelines.spec import BY_HAND, Asked, Phase, Step
 from pipelines.units import cut_units
 from pipelines.work import Job
@@ -44,6 +46,10 @@ class PhasePlan:
     committed: dict[str, object] | None
     """What the commit behind the parent version recorded; None for a new or foreign table."""
     asked: Asked = BY_HAND
+    built_on: Parent | None = None
+    """What is there already; None for a new table, a foreign one, one that adds, or a rerun."""
+    homes: Homes | None = None
+    """Where vectors of equal texts are, while a run encodes or takes over what it can."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -66,6 +72,7 @@ class PhasePlan:
             fingerprint=self.fingerprints["recipe"],
             buckets=max(1, -(-rows // _ROWS_A_BUCKET)),
             accumulates=self.accumulates,
+            homes=self.homes,
         )
 
     @property
@@ -102,7 +109,7 @@ def plan_phase(
     check_canaries(phase, schemas)
     prints = fingerprints(source, phase.steps)
     committed = table.lineage(parent) if parent >= 0 else None
-    return PhasePlan(
+    plan = PhasePlan(
         phase=phase,
         source=source,
         listing=listing,
@@ -114,6 +121,7 @@ def plan_phase(
         committed=None if asked.nonce else committed,
         asked=asked,
     )
+    return replace(plan, built_on=find_parent(plan))
 
 
 def _settled(

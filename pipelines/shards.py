@@ -77,7 +77,7 @@ def write_receipt(
     if len(good):
         lineage = {"corpusmill.fingerprint": fingerprint, "corpusmill.unit": name}
         shards = (write_shard(folder.table_uri, folder.run, name, good, lineage),)
-        write_keys(folder, name, good[columns.ID.name], buckets)
+        write_keys(folder, name, good, buckets)
     return folder.write_receipt(
         Receipt(
             unit=name,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from operators.storage.parquet import Shard
+from operators.storage.receipts import Receipt
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,25 @@ class Update:
     """Ids of the parent version that the new one has not."""
     reused: int = 0
     """Rows written anew with the vector of an equal text instead of an encoded one."""
+    encoded: tuple[Receipt, ...] = ()
+    """What was encoded for the rows written, where that was a run of its own."""
+    quarantine: tuple[str, ...] = ()
+    """Quarantine files beside those of the receipts."""
+    source_files: str = ""
+    """Where the table keeps what it was made of, for the next run."""
+
+    def told(self) -> dict[str, int]:
+        """What a commit records of it."""
+        return {
+            "parent_rows": self.parent_rows,
+            "added": self.added,
+            "changed": self.changed,
+            "deleted": self.deleted,
+            "reused": self.reused,
+            "files_kept": len(self.kept),
+            "files_rewritten": len(self.rewritten),
+            "rows_rewritten": sum(shard.rows for shard in self.rewritten),
+        }
 
 
 FROM_NOTHING = Update()

@@ -15,6 +15,7 @@ from operators.errors import CorpusmillError
 from operators.storage.receipts import Receipt, RunFolder
 from operators.text.rows import read_unit
 from operators.text.source import Source, Unit
+from pipelines.homes import Homes
 from pipelines.rows import accepted, rejected, through
 from pipelines.shards import Tally, write_receipt
 from pipelines.spec import Step
@@ -43,6 +44,8 @@ class Job:
     buckets: int
     accumulates: bool = False
     """Rows of one id are the same row: a later one is dropped, it is not bad."""
+    homes: Homes | None = None
+    """Where vectors of equal texts are, in a run that encodes only what is new."""
 
     @property
     def folder(self) -> RunFolder:
@@ -82,6 +85,8 @@ def read_parcels(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> Iterato
     cannot be read ends in a Failure.
     """
     parts = 0
+    homes = job.homes.of(unit) if job.homes else None
+    seen: set[int] = set()
     clock = time.perf_counter()
     try:
         for part, table in read_unit(job.source, unit):
@@ -91,6 +96,8 @@ def read_parcels(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> Iterato
                 continue
             if end >= 0:
                 name, table = f"{name}.r{begin}-{end}", table.slice(begin, end - begin)
+            if job.homes and homes is not None:
+                table = job.homes.prepared(homes, unit, table, seen)
             tally = Tally(rows_in=len(table), seconds={"read": time.perf_counter() - clock})
             parcel = Parcel(name, part, table, tally)
             yield parcel if len(table) else finish(job, parcel)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
@@ -99,3 +100,15 @@ def run_folder(table: str) -> RunFolder:
 
 def same_columns(one: pa.Table, other: pa.Table, names: Sequence[str]) -> bool:
     return all(one[name].equals(other[name]) for name in names)
+
+
+def equal_tables(one: str, other: str) -> bool:
+    """Whether two tables hold the same: floats to what another packing may move, all else equal."""
+    a, b = rows_of(one), rows_of(other)
+    if a.schema.names != b.schema.names or len(a) != len(b):
+        return False
+    floats = {field.name for field in a.schema if pa.types.is_floating(field.type)}
+    rest = [name for name in a.schema.names if name not in floats]
+    return same_columns(a, b, rest) and all(
+        np.allclose(a[name].to_numpy(), b[name].to_numpy(), rtol=1e-5) for name in floats
+    )

@@ -30,6 +30,7 @@ class Encode:
     name: ClassVar[str] = "encode"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
+    of_text: ClassVar[bool] = True
 
     model: Model
     pooling: Pooling = "auto"

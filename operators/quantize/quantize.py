@@ -42,6 +42,7 @@ class Quantize:
     name: ClassVar[str] = "quantize"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
+    of_text: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _scheme_takes_the_options(self) -> "Quantize":

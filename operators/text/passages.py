@@ -41,6 +41,7 @@ class Passages:
     name: ClassVar[str] = "passages"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
+    of_text: ClassVar[bool] = False
 
     model: Model
     tokens: Annotated[int, Field(ge=8)] = 200

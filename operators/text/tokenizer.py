@@ -35,6 +35,7 @@ class Tokenize:
     name: ClassVar[str] = "tokenize"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
+    of_text: ClassVar[bool] = True
 
     model: Model
     role: Role = "passage"

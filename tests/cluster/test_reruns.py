@@ -110,7 +110,8 @@ def test_medians_are_learned_once_and_pinned_to_the_table(
     docs = write_files(base + "/docs", {"a.jsonl": lines(good_rows(0, 40))})
     table = base + "/vectors"
     binary = {"scheme": "binary", "center": "median"}
-    pipeline = built(tiny_model, vectors=vectors_phase(docs, table, quantize=binary))
+    gate = {"max_deleted": 0.9}
+    pipeline = built(tiny_model, vectors=vectors_phase(docs, table, quantize=binary, gate=gate))
     assert run(pipeline, using).version == 0
     _, learned = columns.decoder_of(rows_of(table).schema.field("bits"))
     assert learned

@@ -12,20 +12,24 @@ from operators.storage.receipts import RunFolder
 IDS = st.lists(st.text("abé", max_size=2), max_size=8)
 
 
+def rows(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return pa.table({"id": ids})
+
+
 @given(st.lists(IDS, max_size=4), st.integers(1, 5))
 def test_the_losers_are_all_but_the_first_of_each_id_as_a_dict_finds_them(units, buckets) -> None:
     names = [f"u{9 - n}" for n in range(len(units))]  # the order given is not that of the names
     first: dict[str, tuple[str, int]] = {}
-    rows = [
+    every = [
         (name, row, i) for name, ids in zip(names, units, strict=True) for row, i in enumerate(ids)
     ]
     expected = [
-        (name, row) for name, row, i in rows if first.setdefault(i, (name, row)) != (name, row)
+        (name, row) for name, row, i in every if first.setdefault(i, (name, row)) != (name, row)
     ]
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder(place, "r1")
         for name, ids in zip(names, units, strict=True):
-            write_keys(folder, name, pa.chunked_array([ids[:3], ids[3:]], pa.string()), buckets)
+            write_keys(folder, name, rows(pa.chunked_array([ids[:3], ids[3:]], pa.string())), buckets)
         tables = [duplicates_in_bucket(folder, names, bucket) for bucket in range(buckets)]
     found = [(row["unit"], row["row"]) for table in tables for row in table.to_pylist()]
     assert sorted(found) == sorted(expected)
@@ -33,8 +37,8 @@ def test_the_losers_are_all_but_the_first_of_each_id_as_a_dict_finds_them(units,
 
 def test_duplicates_across_units_are_found_in_the_order_of_the_units(store: str) -> None:
     folder = RunFolder(store, "r1")
-    write_keys(folder, "b", pa.array(["x", "y", "x"]), 1)
-    write_keys(folder, "a", pa.array(["skipped", "y", "z"]).slice(1), 1)
+    write_keys(folder, "b", rows(pa.array(["x", "y", "x"])), 1)
+    write_keys(folder, "a", rows(pa.array(["skipped", "y", "z"])).slice(1), 1)
     losers = duplicates_in_bucket(folder, ["b", "a"], 0)
     assert losers.to_pydict() == {"unit": ["b", "a"], "row": [2, 0]}
     assert duplicates_in_bucket(folder, ["a"], 0).num_rows == 0
@@ -47,4 +51,4 @@ def test_a_unit_without_its_keys_is_reported(store: str) -> None:
 
 def test_a_null_id_is_refused(store: str) -> None:
     with pytest.raises(ValueError, match="an id is null"):
-        write_keys(RunFolder(store, "r1"), "u", pa.array(["a", None]), 1)
+        write_keys(RunFolder(store, "r1"), "u", rows(pa.array(["a", None])), 1)

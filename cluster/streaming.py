@@ -1,0 +1,89 @@
+"""Do the pending units of a plan on a runner, suspects alone, and tell which receipts count."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+
+from cluster.progress import Progress
+from cluster.runner import Runner
+from operators.storage.receipts import Receipt
+from operators.text.source import Unit
+from pipelines.plan import PhasePlan, finished, receipt_names
+from pipelines.suspects import isolate
+from pipelines.work import MAX_ATTEMPTS, Failure, Job
+
+
+def stream(
+    plan: PhasePlan, runner: Runner, progress: Progress
+) -> tuple[dict[str, Receipt], dict[str, str]]:
+    """Work on what has no receipt yet; the receipts of all units, and why some have none."""
+    folder = plan.job.folder
+    folder.register({"phase": plan.phase.name, "parent": plan.parent})
+    failures = _stream(plan, runner, progress, folder.receipts())
+    bad_units = _retry_alone(plan, runner, failures)
+    return that_count(plan, folder.receipts()), bad_units
+
+
+def _stream(
+    plan: PhasePlan, runner: Runner, progress: Progress, receipts: Mapping[str, Receipt]
+) -> dict[str, Failure]:
+    """Run the pending units; the failures by unit. Suspects of earlier attempts wait for later."""
+    pending = plan.pending(receipts)
+    attempts = plan.job.folder.attempts() if pending else {}
+    suspects = {
+        unit.id: Failure(unit.id, "begun too often", suspect=True)
+        for unit in pending
+        if not unit.splits and attempts.get(unit.id, 0) >= MAX_ATTEMPTS
+    }
+    failures = dict(suspects)
+    todo = [unit for unit in pending if unit.id not in suspects]
+    outcomes = runner.run_units(plan.job, todo)
+    with progress.phase(plan, receipts) as seen, closing(outcomes):
+        for outcome in outcomes:
+            seen(outcome)
+            if isinstance(outcome, Failure):
+                failures[outcome.unit.partition(".p")[0]] = outcome
+    return failures
+
+
+def _retry_alone(
+    plan: PhasePlan, runner: Runner, failures: Mapping[str, Failure]
+) -> dict[str, str]:
+    """Give suspects a process of their own; the units that still failed, with their reasons."""
+    reasons = {}
+    for unit in plan.units:
+        failure = failures.get(unit.id)
+        if failure is not None and failure.suspect:
+            failure = next(_still_failed(plan.job, unit, runner), None)
+        if failure is not None:
+            named = failure.reason.startswith(f"source {unit.pieces[0].uri}:")
+            reasons[unit.id] = failure.reason if named else f"{_named(unit)}: {failure.reason}"
+    return reasons
+
+
+def _still_failed(job: Job, unit: Unit, runner: Runner) -> Iterator[Failure]:
+    outcomes = isolate(job, unit, runner.alone)
+    return (outcome for outcome in outcomes if isinstance(outcome, Failure))
+
+
+def _named(unit: Unit) -> str:
+    first = unit.pieces[0]
+    more = f" and {len(unit.pieces) - 1} more files" if len(unit.pieces) > 1 else ""
+    return f"{first.uri}{more}" if first.whole else f"{first.uri} [{first.start}, {first.stop})"
+
+
+def that_count(plan: PhasePlan, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
+    """The receipts that stand for the plan's units, in the order of the source's rows.
+
+    Of a unit that failed midway, the parts that were finished count too.
+    """
+    names: list[str] = []
+    for unit in plan.units:
+        if finished(unit, receipts):
+            names += receipt_names(unit, receipts)
+        elif unit.splits:
+            names += _parts(unit.id, receipts)
+    return {name: receipts[name] for name in names}
+
+
+def _parts(unit: str, receipts: Mapping[str, Receipt]) -> Sequence[str]:
+    return sorted(name for name in receipts if name.startswith(f"{unit}.p"))

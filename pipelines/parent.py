@@ -1,0 +1,107 @@
+"""What a run builds on: the version before it, and how much of that is still true."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from operators import columns
+from operators.base import RowByRow
+from operators.errors import TableError
+from operators.storage.stored import stored
+from operators.storage.table import Table, TableFile
+from operators.text.places import relative
+from operators.text.source import Unit
+from pipelines.listing import Listing
+from pipelines.sources import Known, files_of, read_sources
+from pipelines.units import cut_units
+
+if TYPE_CHECKING:
+    from pipelines.plan import PhasePlan
+
+_NAMED = (columns.ID.name, columns.CONTENT_HASH.name)
+_PLACED = (columns.SOURCE_FILE, columns.SOURCE_ROW)
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The version that a run builds on, and what of its rows and vectors the run may keep."""
+
+    version: int
+    files: tuple[TableFile, ...]
+    touched: frozenset[str] | None
+    """Source files that changed or went, whose rows are all written anew; None: every file."""
+    reuses: bool
+    """Whether its vectors are those that this run would make of the same texts."""
+    units: tuple[Unit, ...]
+    """What the run reads: the source files that are new or changed."""
+    source_files: int
+    """Files of the source, those that need no reading counted."""
+
+
+def find_parent(plan: "PhasePlan") -> Parent | None:
+    """What a run may build on; None for a new or foreign table, one that adds, and a rerun.
+
+    Also None where rows of the table cannot be told by id and content.
+    """
+    table = Table(plan.phase.write.table)
+    if plan.committed is None or plan.accumulates:
+        return None
+    there, schema = table.schema(plan.parent), plan.schemas[-1]
+    if not set(_NAMED) <= set(there.names) & set(schema.names):
+        return None
+    files, source = tuple(table.files(plan.parent)), plan.listing.source
+    row_by_row, of_text = _kinds(plan)
+    made = [field for field in schema if field.name not in plan.schemas[0].names]
+    recorded: Any = plan.committed.get("fingerprints") or {}
+    same_vectors = all(recorded.get(p) == plan.fingerprints[p] for p in ("encoding", "codec"))
+    reuses = of_text and bool(made) and same_vectors and _holds(there, made)
+    known = None
+    if row_by_row and not source.limit and _holds(there, [*schema, *_PLACED]):
+        same_recipe = plan.committed.get("recipe") == plan.fingerprints["recipe"]
+        known = _recorded(table, plan.committed) if same_recipe else None
+    if known is None:
+        return Parent(plan.parent, files, None, reuses, plan.units, len(plan.listing.files))
+    now = files_of(plan.listing)
+    gone = {name for name, found in known.items() if now.get(name) != found}
+    again = {name for name, found in now.items() if known.get(name) != found}
+    fresh = cut_units(source, _only(plan.listing, again))
+    touched = frozenset(gone | again)
+    return Parent(plan.parent, files, touched, reuses, fresh, len(plan.listing.files))
+
+
+def _kinds(plan: "PhasePlan") -> tuple[bool, bool]:
+    """Whether the steps make of each row what they would among any others; of its text alone."""
+    operators = [step.operator for step in plan.phase.steps]
+    rows = [each for each in operators if isinstance(each, RowByRow)]
+    row_by_row = bool(plan.listing.source.text) and len(rows) == len(operators)
+    return row_by_row, row_by_row and all(each.of_text for each in rows)
+
+
+def _holds(schema: pa.Schema, fields: list[pa.Field]) -> bool:
+    """Whether a table has these columns, of the same type and decoded by the same artefact."""
+    wanted = stored(pa.schema(fields))
+    return all(
+        field.name in schema.names and schema.field(field.name).equals(field, check_metadata=True)
+        for field in wanted
+    )
+
+
+def _recorded(table: Table, committed: dict[str, Any]) -> Known | None:
+    path = committed.get("source_files")
+    if not path:
+        return None
+    try:
+        return read_sources(table.uri, path)
+    except TableError:
+        return None
+
+
+def _only(listing: Listing, names: set[str]) -> Listing:
+    """The listing as if its source held these files alone."""
+    chosen = [
+        n for n, file in enumerate(listing.files) if relative(listing.root, file.uri) in names
+    ]
+    files = tuple(listing.files[n] for n in chosen)
+    footers = tuple(listing.footers[n] for n in chosen) if listing.footers else ()
+    return replace(listing, files=files, footers=footers)
