@@ -23,7 +23,7 @@ def show(
     from operators.storage.table import Table
 
     table = Table(uri)
-    number = _existing(uri, version)
+    number = existing(uri, version)
     lineage = table.lineage(number)
     if whole:
         print(json.dumps(lineage, indent=2, sort_keys=True))
@@ -47,7 +47,7 @@ def files(uri: Uri, version: Version = -1) -> None:
     """The Parquet files of a version, for readers that know no Delta."""
     from operators.storage.table import Table
 
-    table, number = Table(uri), _existing(uri, version)
+    table, number = Table(uri), existing(uri, version)
     if number != table.version():
         table.check_readable(number)
     for file in table.files(number):
@@ -59,7 +59,7 @@ def history(uri: Uri) -> None:
     """Every version: when, what, how many rows, by which run."""
     from operators.storage.table import Table
 
-    _existing(uri, -1)
+    existing(uri, -1)
     for entry in Table(uri).history():
         when = datetime.fromtimestamp(entry.timestamp / 1000, UTC).isoformat(timespec="seconds")
         record = entry.lineage or {}
@@ -91,7 +91,7 @@ def audit(
     """Negatives: dropped by rule, kept by source and rank, false negatives, examples to read."""
     from pipelines.audit import audited, told
 
-    number = _existing(uri, version)
+    number = existing(uri, version)
     found = audited(uri, number)
     if whole:
         print(json.dumps(found.to_json(), indent=2))
@@ -108,7 +108,7 @@ def rollback(
     from operators.errors import TableError
     from operators.storage.table import Table
 
-    if _existing(uri, version) == _existing(uri, -1):
+    if existing(uri, version) == existing(uri, -1):
         raise TableError(uri, f"version {version} is the newest already; nothing to roll back")
     print(f"version {Table(uri).rollback(version)} holds what version {version} held")
 
@@ -133,7 +133,7 @@ def vacuum(
     from operators.storage.retention import retention_hours as promised
     from operators.storage.vacuum import vacuum as clean
 
-    _existing(uri, -1)
+    existing(uri, -1)
     own = promised(uri)
     kept = own if retention_hours is None else retention_hours
     gone = clean(uri, retention_hours=kept, dry_run=True)
@@ -207,7 +207,7 @@ def _left_out(counts: dict[str, Any]) -> list[str]:
     ]
 
 
-def _existing(uri: str, version: int) -> int:
+def existing(uri: str, version: int) -> int:
     """The version asked for; TableError when the table or the version is not there."""
     from operators.errors import SourceError, TableError
     from operators.storage.table import Table

@@ -63,6 +63,7 @@ def publish(
             record |= step.operator.told(read_shard(table, shard.path) for shard in new)
     version = delta.commit(plan.parent, plan.schemas[-1], [*new, *kept], record, plan.run)
     folder.finish("committed")
+    delta.settle_retention()
     return version, counts
 
 

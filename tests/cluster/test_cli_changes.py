@@ -50,3 +50,40 @@ def test_vacuum_keeps_what_the_table_promises_unless_told_to_shorten(table, cli)
         code, _, err = cli("table", *command)
         assert (code, err.count("version 0 can no longer be read")) == (1, 1)
     assert cli("table", "files", table)[0] == 0
+
+
+def test_diff_tells_what_changed_and_writes_it_where_asked(table, tmp_path, cli):
+    code, out, _ = cli("table", "diff", table, "0", "1")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"{table}, from version 0 to version 1: 1 added, 1 changed, 1 deleted, in 2 files",
+            "added:     d",
+            "changed:   b",
+            "deleted:   c",
+        ],
+    )
+    place = str(tmp_path / "feed")
+    code, out, _ = cli("table", "diff", table, "empty", "--out", place)
+    assert code == 0
+    assert out.splitlines()[0] == (
+        f"{table}, from nothing to version 1: 3 added, 0 changed, 0 deleted, in 2 files"
+    )
+    assert (tmp_path / "feed" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "phrase"),
+    [
+        (["diff", "{table}", "first"], 2, "first: a version is a number, or `empty`"),
+        (["diff", "{table}", "1"], 2, "version 1 against itself"),
+        (["diff", "{table}", "0", "9"], 1, "it has no version 9; the newest is 1"),
+        (["diff", "{table}", "0", "--out", "{table}"], 2, "it is not empty; name a new folder"),
+        (["diff", "{table}x", "0"], 1, "there is no table here"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(table, cli, arguments, code, phrase):
+    found, _, err = cli("table", *(each.format(table=table) for each in arguments))
+    assert found == code
+    assert phrase in err
+    assert "Traceback" not in err
