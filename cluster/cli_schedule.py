@@ -1,0 +1,72 @@
+"""`corpusmill schedule CONFIG --cron EXPRESSION`: run a config on dates, without a scheduler."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schedule(  # noqa: PLR0913 - the command's options
+    config: Annotated[str, typer.Argument(help="A YAML config, read anew for each run.")],
+    cron: Annotated[
+        str, typer.Option(help="Minute, hour, day, month, weekday, such as '0 3 * * *'.")
+    ],
+    timezone: Annotated[str, typer.Option(help="Zone of the cron, such as Europe/Paris.")] = "UTC",
+    catch_up: Annotated[
+        bool,
+        typer.Option(
+            "--catch-up/--skip-missed",
+            help="Run each missed date, or only the newest: a run takes the source as it is now.",
+        ),
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run what is due, and exit with the run's status.")
+    ] = False,
+    name: Annotated[
+        str, typer.Option(help="What the schedule is called; the default is the config's name.")
+    ] = "",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
+    ] = None,
+    runner: Annotated[str, typer.Option(help="local or ray, as for run.")] = "",
+    address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not stop above the budget.")] = False,
+) -> None:
+    """Run a config on the dates of a cron, each run in a process of its own."""
+    from cluster import commands
+    from cluster.cron import cron as read_cron
+    from cluster.due import Memory
+    from cluster.schedule import Schedule, serve
+    from cluster.schedule import once as run_once
+    from operators.storage.table import Table
+
+    dates = read_cron(cron, timezone)
+    pipeline = commands.loaded(config, changes, 0)
+    commands.runner_named(runner, address)
+    table = pipeline.phases[-1].write.table
+    Table(table).check_writable()
+    command = [sys.executable, "-m", "cluster.cli", "run", config]
+    command += [part for change in changes or () for part in ("--set", change)]
+    for option, value in (("--runner", runner), ("--address", address)):
+        command += [option, value] if value else []
+    command += ["--yes"] if yes else []
+    memory = Memory(table, _plain(name) or Path(config).stem)
+    planned = Schedule(dates, command, memory, _say, catch_up)
+    if once:
+        raise typer.Exit(run_once(planned))
+    serve(planned)
+
+
+def _plain(name: str) -> str:
+    """A name that is one part of a path; ConfigError for another."""
+    if name and not re.fullmatch(r"\w[\w.-]*", name):
+        from operators.errors import ConfigError
+
+        raise ConfigError((f"--name {name}: expected letters, digits, '-', '_' and '.'",))
+    return name
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
