@@ -18,6 +18,7 @@ from operators.errors import ConfigError, PreflightError
 from pipelines.config import load
 from pipelines.forecast import forecasts
 from pipelines.spec import Asked, Pipeline
+from pipelines.update import Update
 
 
 def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
@@ -77,7 +78,7 @@ def told(result: Result) -> str:
         return f"{result.phase}: nothing changed; version {result.version} of {result.table} stays"
     counts = result.counts
     bad = ", ".join(f"{count} × {reason}" for reason, count in counts.bad.items())
-    parts = [f"{counts.rows_out:,} rows"]
+    parts = [f"{counts.rows_out + result.update.kept_rows:,} rows", *_changes(result.update)]
     if counts.tokens:
         parts += [f"{counts.tokens:,} tokens", f"{counts.truncated:,} rows truncated"]
     parts.append(f"{counts.quarantined:,} quarantined" + (f" ({bad})" if bad else ""))
@@ -85,6 +86,15 @@ def told(result: Result) -> str:
     if counts.bad_units:
         parts.append(f"left out: {'; '.join(counts.bad_units.values())}")
     return f"{result.phase}: version {result.version} of {result.table}: {', '.join(parts)}"
+
+
+def _changes(update: Update) -> list[str]:
+    """The new version against the last, where there is one."""
+    if not update.parent_rows:
+        return []
+    named = ("added", "changed", "deleted")
+    found = [f"{getattr(update, name):,} {name}" for name in named]
+    return [*found, f"{update.reused:,} written with the vector of an equal text"]
 
 
 def _ask(pipeline: Pipeline) -> None:

@@ -45,6 +45,8 @@ def _state(forecast: Forecast) -> str:
 def _next(plan: PhasePlan) -> str:
     if plan.nothing_to_do:
         return f"nothing changed since version {plan.parent}"
+    if plan.built_on is not None:
+        return f"builds on version {plan.parent}: {plan.built_on.told()}"
     return f"builds on version {plan.parent}" if plan.parent >= 0 else "makes a new table"
 
 

@@ -52,7 +52,7 @@ def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
 def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress) -> Done:
     """Do what is new or changed; other rows stay, and equal texts keep their vectors."""
     name, survey = plan.phase.name, Survey(plan.job, parent)
-    progress.say(f"phase {name}: {_told(parent)}")
+    progress.say(f"phase {name}: {parent.told()}")
     plan.job.folder.register({"phase": name, "parent": plan.parent})
     stays = survey.rows_that_stay(runner.parallel)
     encoded: dict[str, Receipt] = {}
@@ -86,16 +86,6 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
         source_files=known,
     )
     return Done(changes.receipts, bad_units, update)
-
-
-def _told(parent: Parent) -> str:
-    if parent.touched is None:
-        read = f"all {parent.source_files:,} source files are read"
-    else:
-        pieces = {piece.uri for unit in parent.units for piece in unit.pieces}
-        read = f"{len(pieces):,} of {parent.source_files:,} source files are new or changed"
-    again = "equal texts keep their vectors" if parent.reuses else "every row of them is made anew"
-    return f"{read}; {again}"
 
 
 def _encoding(plan: PhasePlan, survey: Survey, runner: Runner) -> PhasePlan:

@@ -89,7 +89,9 @@ def _planned(
         if forecast.plan is not None
     }
     plan = plan_phase(pinned(phase), versions)
-    found = None if plan.nothing_to_do else estimate(plan, price, probe=probe)
+    read = plan if plan.built_on is None else replace(plan, units=plan.built_on.units)
+    idle = plan.nothing_to_do or not read.units
+    found = None if idle else estimate(read, price, probe=probe)
     return Forecast(phase, plan.schemas[-1], plan, found)
 
 

@@ -12,6 +12,8 @@ from operators.storage.stored import stored
 from operators.storage.table import Table, TableFile
 from operators.text.places import relative
 from operators.text.source import Unit
+from pipelines.differences import differences
+from pipelines.fingerprint import recipe
 from pipelines.listing import Listing
 from pipelines.sources import Known, files_of, read_sources
 from pipelines.units import cut_units
@@ -37,6 +39,18 @@ class Parent:
     """What the run reads: the source files that are new or changed."""
     source_files: int
     """Files of the source, those that need no reading counted."""
+    why: tuple[str, ...]
+    """Which fields of the recipe changed since; the recipe is the same where there are none."""
+
+    def told(self) -> str:
+        """What a run will read, and why no less."""
+        again = "texts that are there keep their vectors" if self.reuses else "all of it made anew"
+        if self.touched is not None:
+            pieces = {piece.uri for unit in self.units for piece in unit.pieces}
+            count, of = f"{len(pieces):,}", f"{self.source_files:,}"
+            return f"{count} of {of} source files are new or changed; {again}"
+        reason = f" ({'; '.join(self.why)})" if self.why else ""
+        return f"every source file is read{reason}; {again}"
 
 
 def find_parent(plan: "PhasePlan") -> Parent | None:
@@ -60,14 +74,17 @@ def find_parent(plan: "PhasePlan") -> Parent | None:
     if row_by_row and not source.limit and _holds(there, [*schema, *_PLACED]):
         same_recipe = plan.committed.get("recipe") == plan.fingerprints["recipe"]
         known = _recorded(table, plan.committed) if same_recipe else None
+    readable: Any = plan.committed.get("readable") or {}
+    why = differences(readable, recipe(source, plan.phase.steps))
+    count = len(plan.listing.files)
     if known is None:
-        return Parent(plan.parent, files, None, reuses, plan.units, len(plan.listing.files))
+        return Parent(plan.parent, files, None, reuses, plan.units, count, why)
     now = files_of(plan.listing)
     gone = {name for name, found in known.items() if now.get(name) != found}
     again = {name for name, found in now.items() if known.get(name) != found}
     fresh = cut_units(source, _only(plan.listing, again))
     touched = frozenset(gone | again)
-    return Parent(plan.parent, files, touched, reuses, fresh, len(plan.listing.files))
+    return Parent(plan.parent, files, touched, reuses, fresh, count, ())
 
 
 def _kinds(plan: "PhasePlan") -> tuple[bool, bool]:

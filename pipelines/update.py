@@ -31,6 +31,11 @@ class Update:
     source_files: str = ""
     """Where the table keeps what it was made of, for the next run."""
 
+    @property
+    def kept_rows(self) -> int:
+        """Rows of the parent version that are not written anew."""
+        return sum(shard.rows for shard in (*self.kept, *self.rewritten))
+
     def told(self) -> dict[str, int]:
         """What a commit records of it."""
         return {
