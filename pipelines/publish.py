@@ -1,7 +1,8 @@
 """Gate, then one commit: the only way a run's files become the table."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ def publish(
     first. TableError when a staged file is missing.
     """
     table = plan.phase.write.table
-    counts = counted(receipts.values(), bad_units)
+    counts = with_encoding(counted(receipts.values(), bad_units), update)
     folder = RunFolder(table, plan.run)
     new = [shard for receipt in receipts.values() for shard in receipt.shards]
     kept = [*update.kept, *update.rewritten]
@@ -49,13 +50,15 @@ def publish(
         log_retention=f"interval {max(days, 365)} days",
         file_retention=f"interval {days} days",
     )
-    quarantined = sorted(receipt.quarantine for receipt in receipts.values() if receipt.quarantine)
+    quarantined = [receipt.quarantine for receipt in receipts.values() if receipt.quarantine]
     record = (
         lineage(plan, counts)
         | verdict.told(plan.asked)
         | {
-            "quarantine_files": quarantined,
+            "quarantine_files": sorted([*quarantined, *update.quarantine]),
             "kept_rows": sum(shard.rows for shard in kept),
+            "source_files": update.source_files,
+            "changes": update.told(),
         }
     )
     for step in plan.phase.steps:
@@ -65,6 +68,23 @@ def publish(
     folder.finish("committed")
     delta.settle_retention()
     return version, counts
+
+
+def with_encoding(counts: Counts, update: Update) -> Counts:
+    """The counts of a run that encoded what is new apart: its tokens and lengths, all seconds."""
+    if not update.encoded:
+        return counts if not update.reused else replace(counts, tokens=0)
+    encoding = counted(update.encoded, {})
+    seconds = Counter(counts.seconds)
+    seconds.update(encoding.seconds)
+    return replace(
+        counts,
+        tokens=encoding.tokens,
+        min_norm=encoding.min_norm,
+        max_norm=encoding.max_norm,
+        not_finite=encoding.not_finite,
+        seconds=dict(seconds),
+    )
 
 
 def lineage(plan: PhasePlan, counts: Counts) -> dict[str, Any]:
