@@ -37,12 +37,13 @@ Numbers = npt.NDArray[np.int64]
 _CHECKED: list[pa.Field] = [columns.TEXT, columns.CONTENT_HASH]
 
 
-def fetch(source: Source, files: pa.Array, rows: pa.Array, hashes: pa.Array) -> pa.Array:
+def fetch(source: Source, files: pa.Array, rows: pa.Array, hashes: pa.Array | None) -> pa.Array:
     """The texts of rows of a pinned source, as `read_unit` gave them, in the order asked.
 
     Each distinct row is read once; of Parquet only the row groups that hold one, of plain text
     only the lines. SourceError names the file and row of the first that is gone or whose text has
-    not the hash given.
+    not the hash given. Without hashes, for columns that were not hashed alone, only the row must
+    be there.
     """
     if source.format not in _KINDS or not source.text or not source.id:
         raise SourceError(source.uri, "its format and text columns are not pinned; plan again")
@@ -53,12 +54,19 @@ def fetch(source: Source, files: pa.Array, rows: pa.Array, hashes: pa.Array) -> 
     with ThreadPoolExecutor(_PARALLEL) as pool:
         found = list(pool.map(lambda one: _read(plain, *one), asked))
     table = _take(pa.concat_tables([*found, pa.schema(_CHECKED).empty_table()]), place)
+    if hashes is not None:
+        _check(source, table, files, rows, hashes)
+    return pa.concat_arrays([*table[columns.TEXT.name].chunks, pa.array([], pa.string())])
+
+
+def _check(
+    source: Source, table: pa.Table, files: pa.Array, rows: pa.Array, hashes: pa.Array
+) -> None:
     same = pc.fill_null(pc.equal(table[columns.CONTENT_HASH.name], hashes), False)
     first = pc.index(same, False).as_py()
     if first >= 0:
         problem = f"row {rows[first]} has changed since it was embedded"
         raise SourceError(located(source, str(files[first])), problem)
-    return pa.concat_arrays([*table[columns.TEXT.name].chunks, pa.array([], pa.string())])
 
 
 def _distinct(

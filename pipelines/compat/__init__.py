@@ -1,0 +1,1 @@
+"""Must a corpus be embedded again? Two vectors tables of it, measured against each other."""
