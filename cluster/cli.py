@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cluster import cli_changes, cli_export, cli_schedule, cli_table
+from cluster import cli_changes, cli_compat, cli_export, cli_schedule, cli_table
 from operators.errors import CorpusmillError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")
 cli_table.app.command()(cli_changes.diff)
+cli_table.app.command()(cli_changes.erase)
+app.command()(cli_compat.compat)
 app.command()(cli_export.export)
 app.command()(cli_schedule.schedule)
 
