@@ -30,7 +30,9 @@ def show(
         return
     files = table.files(number)
     rows, size = sum(file.rows for file in files), sum(file.size for file in files)
-    print(f"{uri}, version {number}: {rows:,} rows in {_files(len(files))}, {size:,} bytes")
+    print(
+        f"{uri}, version {number}: {rows:,} rows in {counted(len(files), 'file')}, {size:,} bytes"
+    )
     for field in table.schema(number):
         notes = [
             f"{key.decode().removeprefix('corpusmill.')} {value.decode()}"
@@ -137,7 +139,7 @@ def vacuum(
     own = promised(uri)
     kept = own if retention_hours is None else retention_hours
     gone = clean(uri, retention_hours=kept, dry_run=True)
-    lost = _versions(versions_with(uri, gone))
+    lost = versions(versions_with(uri, gone))
     if delete and kept < own and not shorten:
         problem = f"{uri} promises to keep replaced files for {own:g} hours, not {kept:g}"
         told = f"{lost} could no longer be read" if lost else "no version would be lost"
@@ -149,12 +151,12 @@ def vacuum(
     if lost:
         print(f"{lost} can no longer be read" + ("" if delete else " then"))
     if delete:
-        print(f"{_files(len(gone))} deleted")
+        print(f"{counted(len(gone), 'file')} deleted")
     else:
-        print(f"{_files(len(gone))} can go" + ("; --delete deletes them" if gone else ""))
+        print(f"{counted(len(gone), 'file')} can go" + ("; --delete deletes them" if gone else ""))
 
 
-def _versions(numbers: list[int]) -> str:
+def versions(numbers: list[int]) -> str:
     """Versions in words; empty for none."""
     runs: list[list[int]] = []
     for number in numbers:
@@ -166,8 +168,9 @@ def _versions(numbers: list[int]) -> str:
     return told and f"{'version' if len(numbers) == 1 else 'versions'} {told}"
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _story(lineage: dict[str, Any] | None) -> Iterator[str]:

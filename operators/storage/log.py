@@ -61,6 +61,16 @@ def newest_version(uri: str) -> int:
             return -1
 
 
+def check_plain(uri: str) -> None:
+    """TableError for a table of another writer that our commits cannot rewrite row by row."""
+    delta = handle(uri)
+    with explained(uri):
+        protocol, partitions = delta.protocol(), delta.metadata().partition_columns
+    if partitions or protocol.min_reader_version > 1:
+        found = f"partitions ({', '.join(partitions)})" if partitions else "newer Delta features"
+        raise TableError(uri, f"it has {found}, which only its own writer can rewrite")
+
+
 def entry_versions(uri: str) -> list[int]:
     """The versions whose log entry is still there, ascending."""
     return sorted(int(name[:20]) for name in _names(uri) if _ENTRY.fullmatch(name))

@@ -72,6 +72,47 @@ def test_diff_tells_what_changed_and_writes_it_where_asked(table, tmp_path, cli)
     assert (tmp_path / "feed" / "manifest.json").is_file()
 
 
+def test_erase_says_what_goes_asks_and_proves_it(table, tmp_path, cli):
+    named = tmp_path / "ids.txt"
+    named.write_text("b\n\nc\nnobody\n")
+    code, out, err = cli("table", "erase", table, "--ids", str(named))
+    assert code == 3
+    assert out.splitlines() == [
+        "1 of 3 ids are in no table of rows here",
+        "1 row of version 1 goes; 1 file is written without what is erased, 2 files are deleted",
+        "versions 0 to 1 can no longer be read then",
+    ]
+    assert f"erasing from {table} cannot be taken back; say --yes to do it" in err
+    assert ids_of(table) == ["a", "b", "d"]
+    code, out, _ = cli("table", "erase", table, "--ids", str(named), "--yes")
+    assert code == 0
+    assert out.splitlines()[3] == f"version 2 of {table}: 1 row erased"
+    assert "JSON files: none holds any of the ids" in out
+    assert ids_of(table) == ["a", "d"]
+    code, out, _ = cli("table", "erase", table, "--ids", str(named))
+    assert (code, out.splitlines()[1]) == (0, "nothing to erase")
+    for command in (["rollback", table, "0"], ["diff", table, "0", "2"], ["diff", table, "1"]):
+        code, _, err = cli("table", *command)
+        assert (code, err.count("can no longer be read")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "phrase"),
+    [
+        (b"\n  \n", "it holds no id; one a line would be right"),
+        (b"\xff\xfe", "not a text file in UTF-8"),
+        (None, "not found"),
+    ],
+)
+def test_a_file_of_ids_that_is_none_is_refused(table, tmp_path, cli, data, phrase):
+    named = tmp_path / "ids.txt"
+    if data is not None:
+        named.write_bytes(data)
+    code, _, err = cli("table", "erase", table, "--ids", str(named), "--yes")
+    assert code == 2
+    assert phrase in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "phrase"),
     [
