@@ -102,13 +102,14 @@ class Schedule:
                 errors="replace",
                 start_new_session=True,  # a Ctrl-C is this process's to pass on
             )
-        try:
-            said = _listen(self._child)
-        except BaseException:
-            self._child.terminate()
-            self._child.wait()
-            raise
-        code = self._child.returncode
+        with self._child as child:
+            try:
+                said = _listen(child)
+            except BaseException:
+                child.terminate()
+                child.wait()
+                raise
+        code = child.returncode
         code = code if code >= 0 else 128 - code
         return Outcome(told(date), code, time.monotonic() - began, said)
 
