@@ -23,7 +23,6 @@ app = typer.Typer(
 app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")
 cli_table.app.command()(cli_changes.diff)
 cli_table.app.command()(cli_changes.erase)
-cli_table.app.command()(cli_changes.erase)
 app.command()(cli_compat.compat)
 app.command()(cli_export.export)
 app.command()(cli_schedule.schedule)
