@@ -20,7 +20,7 @@ from pipelines.duplicates import remove_duplicates
 from pipelines.gather import Gather
 from pipelines.homes import Homes
 from pipelines.parent import Parent
-from pipelines.plan import PhasePlan, receipt_names
+from pipelines.plan import PhasePlan
 from pipelines.sources import files_of, write_sources
 from pipelines.spec import Step
 from pipelines.survey import Survey
@@ -71,7 +71,7 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
     earlier: Any = (plan.committed or {}).get("quarantine_files", ())
     every = [*(r.quarantine for r in changes.receipts.values()), *quarantine]
     known = _known(plan, bad_units, [path for path in every if path])
-    rows = sum(receipt.rows_out for receipt in receipts.values())
+    rows = sum(receipt.rows_out for receipt in changes.receipts.values())
     made = sum(receipt.rows_out for receipt in encoded.values())
     update = Update(
         kept=kept,
@@ -105,11 +105,11 @@ def _gathering(plan: PhasePlan, encoding: PhasePlan, encoded: Mapping[str, Recei
     """The plan that writes the rows, with the vectors that are there by now."""
     assert plan.built_on is not None
     assert encoding.homes is not None
-    made = {
-        unit.ordinal: tuple(encoded[name] for name in receipt_names(unit, encoded))
-        for unit in encoding.units
-        if unit.id in encoded or unit.splits
-    }
+    numbers = {unit.id: unit.ordinal for unit in encoding.units}
+    made: dict[int, tuple[Receipt, ...]] = {}
+    for name, receipt in encoded.items():
+        number = numbers[name.partition(".p")[0]]
+        made[number] = (*made.get(number, ()), receipt)
     first, last = plan.schemas[0], stored(plan.schemas[-1])
     gather = Gather(
         table=plan.phase.write.table,
