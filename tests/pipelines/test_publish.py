@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
 
 from operators.errors import ConflictError, GateError, TableError
 from operators.storage import uri as files
+from operators.storage.parquet import Shard
 from operators.storage.receipts import Receipt
 from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
 from pipelines.spec import Asked, Gate, Phase, Step, Write
+from pipelines.update import Update
 from pipelines.work import process_alone
+from tests.gated import checks
 from tests.pipeline_builders import (
     UNIT_BYTES,
     good_rows,
@@ -29,6 +33,7 @@ from tests.poison import Raise
 ROWS = 40
 NAMES = [f"d{n:04d}" for n in range(ROWS)]
 LOOSE = Gate(max_bad_rows=1)
+LOST = Shard("data/run/lost-0.parquet", 8, 100, "0")
 Receipts = Mapping[str, Receipt]
 
 
@@ -151,6 +156,7 @@ def test_a_refused_version_leaves_the_old_one_and_its_own_files(store):
     sizes = [files.size_of(files.join(f"{store}/texts", path)) for path in staged]
     assert all(sizes)
     assert status(plan) == "refused"
+    assert (plan.job.folder.entry() or {})["reasons"] == list(refused.value.reasons)
 
 
 def test_a_unit_that_failed_counts_against_the_gate_and_is_named_in_the_commit(tmp_path):
@@ -164,3 +170,57 @@ def test_a_unit_that_failed_counts_against_the_gate_and_is_named_in_the_commit(t
     told = lineage_of(f"{tmp_path}/texts")["counts"]
     assert told["bad_units"] == {first: "a.jsonl: it burnt"}
     assert len(ids_of(f"{tmp_path}/texts")) == ROWS - receipts[first].rows_out
+
+
+def test_rows_that_stay_are_of_the_version_and_count_for_min_rows(tmp_path):
+    table = f"{tmp_path}/texts"
+    publish(*worked(str(tmp_path), word="first"), {})
+    kept = tuple(Shard(file.path, file.rows, file.size, "") for file in Table(table).files())
+    plan, _ = worked(str(tmp_path), gate=Gate(min_rows=0.99), nonce="nothing written")
+    all_stay = Update(kept, parent_rows=ROWS)
+    version, counts = publish(plan, {}, {}, all_stay)
+    assert (version, counts.rows_out, ids_of(table)) == (1, 0, NAMES)
+    assert lineage_of(table)["kept_rows"] == ROWS
+    found = checks(lineage_of(table))
+    assert (found["min_rows"]["found"], found["min_rows"]["least"]) == (ROWS, 0.99 * ROWS)
+
+    plan, _ = worked(str(tmp_path), gate=Gate(min_rows=ROWS), nonce="one file gone")
+    gone = kept[0].rows
+    some_stay = Update(kept[1:], parent_rows=ROWS, deleted=gone)
+    with pytest.raises(GateError, match=f"{ROWS - gone} rows, fewer than min_rows {ROWS}"):
+        publish(plan, {}, {}, some_stay)
+    plan, _ = worked(str(tmp_path), gate=Gate(max_deleted=gone - 1), nonce="one file gone")
+    with pytest.raises(GateError, match=f"{gone} of the last version's {ROWS} rows are gone"):
+        publish(plan, {}, {}, some_stay)
+    plan, _ = worked(str(tmp_path), gate=Gate(max_deleted=gone), nonce="one file gone")
+    assert publish(plan, {}, {}, some_stay)[0] == 2
+    assert len(ids_of(table)) == ROWS - gone
+
+
+def test_every_check_is_recorded_with_its_figure_and_its_bound(tmp_path):
+    publish(*worked(str(tmp_path)), {})
+    found = checks(lineage_of(f"{tmp_path}/texts"))
+    bounds = {
+        name: (check["found"], check["least"], check["most"]) for name, check in found.items()
+    }
+    assert bounds == {
+        "rows": (ROWS, 1, None),
+        "min_rows": (ROWS, 0, None),
+        "max_bad_rows": (1, None, 1),
+        "max_bad_units": (0, None, 0),
+        "not finite": (0, None, 0),
+    }
+
+
+def test_force_overrides_the_gate_but_not_a_version_without_rows(tmp_path):
+    publish(*worked(str(tmp_path), word="first"), {})
+    plan, receipts = worked(str(tmp_path), gate=Gate(max_bad_rows=0))
+    forced = replace(plan, asked=Asked(forced_by="ada@host", forced_because="known"))
+    with pytest.raises(GateError, match=r"no row is left \(not to be forced\)"):
+        publish(forced, {}, {})
+    with pytest.raises(TableError, match="nothing was committed"):
+        publish(forced, {"u": replace(next(iter(receipts.values())), shards=(LOST,))}, {})
+    assert publish(forced, receipts, {})[0] == 1
+    told = lineage_of(f"{tmp_path}/texts")["forced"]
+    assert (told["by"], told["because"]) == ("ada@host", "known")
+    assert ["1 × text is empty" in reason for reason in told["reasons"]] == [True]
