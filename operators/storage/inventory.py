@@ -13,7 +13,7 @@ LOG = "_delta_log/"
 OUR_WORDS = frozenset(
     {
         *("careless_store_allowed", "changes", "checks", "code", "committed_at", "config"),
-        *("counts", "date", "erased", "fingerprints", "forced", "gate", "kept_rows", "models"),
+        *("counts", "date", "erased", "fingerprints", "gate", "kept_rows", "models"),
         *("parent", "phase", "quarantine_files", "readable", "recipe", "run_key", "snapshot"),
         *("source", "source_files", "source_version"),
     }
