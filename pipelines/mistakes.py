@@ -64,7 +64,9 @@ def _sentence(item: Any, fields: list[str]) -> str:
     path = ".".join(str(part) for part in item["loc"])
     kind = item["type"]
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
-        key = str(item["loc"][-1])
+        *outer, key = (str(part) for part in item["loc"])
+        if outer:
+            return f"field {'.'.join(outer)!r}: no field {key!r}"
         return f"no field {key!r}{did_you_mean(key, fields)}"
     if kind == "missing" and isinstance(item["loc"][-1], int):
         path = ".".join(str(part) for part in item["loc"][:-1])

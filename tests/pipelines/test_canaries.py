@@ -240,7 +240,7 @@ def test_a_config_says_canaries_by_their_fields(site):
     for wrong, phrase in (
         ({"k": 0}, "canaries.k"),
         ({"tolerance": 2}, "canaries.tolerance"),
-        ({"limit": 3}, "no field 'limit'"),
+        ({"limit": 3}, "field 'canaries': no field 'limit'$"),
     ):
         with pytest.raises(ConfigError, match=phrase):
             site.plan(gate=gate(site, **wrong))
