@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= cpu
 PYTEST ?=
-WORKERS ?= 2
+WORKERS ?= 3
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("any machine")
 
 BUCKET = "lake"
-CLUSTER = "tests/cluster/"
+_RAY = re.compile(r"(?<![a-z])ray(?![a-z])")
 ACCESS = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret-never-shown"}
 _REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
@@ -33,14 +34,22 @@ _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of `cluster` first, then files with slow tests: none of them is left for the end."""
+    """Those on Ray first, then files with slow tests: none of them is left for the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.nodeid.startswith(CLUSTER), item.path not in slow))
+    items.sort(key=lambda item: (not on_ray(item.nodeid), item.path not in slow))
+    unnamed = [i.nodeid for i in items if i.get_closest_marker("ray") and not on_ray(i.nodeid)]
+    if unnamed:
+        raise pytest.UsageError(f"marked ray without `ray` in its name: {unnamed[0]}")
+
+
+def on_ray(nodeid: str) -> bool:
+    """Whether a test needs Ray, told by its name."""
+    return _RAY.search(nodeid) is not None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Side by side, one process takes the tests of `cluster`, and so the only Ray; others by file.
+    """Side by side, one process takes all tests on Ray, so that there is one Ray; others by file.
 
     Those on Ray mostly wait, which leaves the cores to the others.
     """
@@ -49,7 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return CLUSTER if file.startswith(CLUSTER) else file
+            return "ray" if on_ray(nodeid) else file
 
     return Scheduling(config, log)
 

@@ -63,7 +63,7 @@ def test_pools_that_do_not_fit_are_refused_with_their_sum(steps, have, sum_):
 
 
 @pytest.mark.ray
-def test_a_run_that_asks_for_more_than_the_cluster_has_exits_3_and_writes_nothing(
+def test_on_ray_a_run_that_asks_for_more_than_the_cluster_has_exits_3_and_writes_nothing(
     tmp_path, tiny_model, ray_started, capsys
 ):
     docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 5))})

@@ -152,7 +152,7 @@ def test_a_phase_reads_what_an_earlier_phase_committed(
 
 
 @pytest.mark.ray
-def test_in_bf16_both_runners_agree_to_the_promised_cosine(place_on, runner_called, tiny_model):
+def test_in_bf16_local_and_ray_agree_to_the_promised_cosine(place_on, runner_called, tiny_model):
     base = place_on("file")
     docs = write_files(base + "/docs", {"a.jsonl": lines(good_rows(0, 60))})
     made = []

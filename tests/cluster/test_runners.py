@@ -182,7 +182,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_kept(job, runner, store)
 
 @pytest.mark.ray
 @on_every_store
-def test_both_runners_make_the_same_table(job, store):
+def test_local_and_ray_make_the_same_table(job, store):
     local, ray = (rows_of(job(runner, store).table) for runner in ("local", "ray"))
     assert local.schema.equals(ray.schema, check_metadata=True)
     names = [name for name in local.column_names if name != "embedding"]

@@ -51,7 +51,7 @@ def test_the_whole_pipeline_becomes_triples(lake, started, runner):
 
 
 @pytest.mark.ray
-def test_both_runners_and_any_number_of_index_parts_mine_the_same(lake, started):
+def test_local_and_ray_with_any_number_of_index_parts_mine_the_same(lake, started):
     lake.run("local", last="negatives")
     local = rows_of(lake.table("negatives"))
     started("ray")
@@ -123,7 +123,7 @@ def test_every_table_can_be_verified(lake):
 
 
 @pytest.mark.ray
-def test_an_index_part_that_is_killed_changes_nothing(lake, started):
+def test_on_ray_an_index_part_that_is_killed_changes_nothing(lake, started):
     lake.run("local", last="negatives")
     started("ray")
     other = replace(lake, name="killed-")
