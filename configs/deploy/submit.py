@@ -3,9 +3,10 @@
     python submit.py corpusmill schedule reembed.yaml --cron "0 3 * * *" --once --runner ray ...
 
 The folder of this file travels with the job, so a config beside it is found by its name. The
-address is RAY_ADDRESS, such as http://ray-head:8265; a cluster with token authentication finds its
-token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH. `ray job submit` does the same, but ends with 1
-whatever the command ended with, and then nobody can tell a refused gate from a lost node.
+address is RAY_ADDRESS, such as http://ray-head:8265; with a cluster that asks for a token, set
+RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it. `ray job submit` does the
+same, but ends with 1 whatever the command ended with, and then nobody can tell a refused gate from
+a lost node. Tried with Ray 2.60.
 """
 
 import asyncio
