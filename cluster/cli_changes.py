@@ -74,7 +74,7 @@ def _consequences(planned: "Erasure") -> list[str]:
     lines = []
     if planned.unknown:
         named = len(planned.request.ids)
-        lines.append(f"{planned.unknown:,} of {named:,} ids are in no table of rows here")
+        lines.append(f"ids that are in no table of rows here: {planned.unknown:,} of {named:,}")
     if planned.nothing:
         return [*lines, "nothing to erase"]
     written = len(planned.affected) + len(planned.quarantines)

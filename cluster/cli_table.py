@@ -197,6 +197,8 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         or "nothing",
         **gate_story(lineage),
     }
+    if erased := lineage.get("erased"):
+        told["erased"] = f"{counted(erased['rows'], 'row')} of it, the last at {erased['at']}"
     for name, value in told.items():
         yield f"{name + ':':<18} {value}"
 

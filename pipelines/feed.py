@@ -103,7 +103,7 @@ def _sides(table: Table, before: int, after: int) -> tuple[_Side, _Side]:
     same = sides[0].schema.equals(sides[1].schema, check_metadata=True)
     for place, (version, other) in enumerate(((before, after), (after, before))):
         paths = set(found[version]) - (set(found[other]) if same else set())
-        check_whole(table.uri, version, paths)
+        check_whole(table.uri, version, paths, "a feed from `empty` has all rows of the newest")
         files = tuple(found[version][path] for path in sorted(paths))
         sides[place] = replace(sides[place], files=files)
     return sides[0], sides[1]

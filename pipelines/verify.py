@@ -35,7 +35,7 @@ def verify_table(uri: str, rows: int = 32) -> Iterator[str]:
         raise TableError(uri, "there is no table here")
     files, schema = table.files(version), table.schema(version)
     lineage = table.lineage(version)
-    if lineage is None:
+    if lineage is None or "counts" not in lineage:
         raise TableError(uri, f"version {version} was not committed by corpusmill")
     checksums = _checksums(uri, files)
     for file in files:

@@ -53,16 +53,16 @@ def versions_with(uri: str, paths: Collection[str]) -> list[int]:
     return [version for version, held in contents(uri).items() if held & wanted]
 
 
-def check_whole(uri: str, version: int, paths: Collection[str]) -> None:
-    """TableError when a file of that version is no longer on storage."""
+def check_whole(uri: str, version: int, paths: Collection[str], instead: str = "") -> None:
+    """TableError when a file of that version is no longer on storage; `instead` says what to do."""
     named = sorted(paths)
     sizes = bulk.sizes_of([store.join(uri, path) for path in named])
     missing = [path for path, size in zip(named, sizes, strict=True) if size is None]
     if missing:
         raise TableError(
             uri,
-            f"version {version} can no longer be read: {len(missing)} of its files were deleted "
-            f"by vacuum or erase (the first: {missing[0]}); name a newer version",
+            f"version {version} can no longer be read: vacuum or erase deleted {len(missing)} of "
+            f"its files (the first: {missing[0]}); {instead or 'name a newer version'}",
         )
 
 

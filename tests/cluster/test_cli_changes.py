@@ -78,7 +78,7 @@ def test_erase_says_what_goes_asks_and_proves_it(table, tmp_path, cli):
     code, out, err = cli("table", "erase", table, "--ids", str(named))
     assert code == 3
     assert out.splitlines() == [
-        "1 of 3 ids are in no table of rows here",
+        "ids that are in no table of rows here: 1 of 3",
         "1 row of version 1 goes; 1 file is written without what is erased, 2 files are deleted",
         "versions 0 to 1 can no longer be read then",
     ]
@@ -91,6 +91,7 @@ def test_erase_says_what_goes_asks_and_proves_it(table, tmp_path, cli):
     assert ids_of(table) == ["a", "d"]
     code, out, _ = cli("table", "erase", table, "--ids", str(named))
     assert (code, out.splitlines()[1]) == (0, "nothing to erase")
+    assert "erased:            1 row of it, the last at 20" in cli("table", "show", table)[1]
     for command in (["rollback", table, "0"], ["diff", table, "0", "2"], ["diff", table, "1"]):
         code, _, err = cli("table", *command)
         assert (code, err.count("can no longer be read")) == (1, 1)

@@ -1,88 +1,34 @@
 """Erased rows are nowhere: not in the newest version, not in history, not in any side file."""
 
-import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from operators import columns
 from operators.errors import ConfigError, ConflictError, TableError
 from operators.storage import uri as files
-from operators.storage.keys import write_keys
 from operators.storage.parquet import opened, write_rows, write_shard
-from operators.storage.receipts import Receipt, RunFolder
 from operators.storage.table import Table
 from pipelines.erase import Request, erase, plan_erasure, prove
-from tests.versions import Row, commit, row, schema, shard
-
-NAME, PASSAGE = "erase-me", "erase-me#0123456789abcdef-2"
-EXAMPLES = {"kept_examples": [{"query_id": NAME, "score": 1}, {"query_id": "a", "score": 1}]}
-
-
-def erased(table: str, *ids: str, **options: Any) -> int:
-    """Erase and prove it; the version that came of it."""
-    planned = plan_erasure(Request(table, ids, **options))
-    version = erase(planned)
-    prove(planned)
-    return version
-
-
-def everything(table: str) -> dict[str, bytes]:
-    """Every object under a table as bytes that can be searched, Parquet as its rows."""
-    found = {}
-    for name, _ in files.list_ages(table, deep=True):
-        data = files.read_bytes(files.join(table, name))
-        if name.endswith(".parquet"):
-            data = repr(pq.read_table(pa.BufferReader(data)).to_pylist()).encode()
-        found[name] = data
-    return found
-
-
-def holders(table: str, name: str = NAME) -> list[str]:
-    return sorted(path for path, data in everything(table).items() if name.encode() in data)
-
-
-def stage(table: str, run: str, rows: list[Row], status: str = "running") -> None:
-    """What a run leaves before its commit: shard, keys, quarantine, receipt, registry entry."""
-    written = shard(table, run, "u9", rows)
-    folder = RunFolder(table, run)
-    folder.register({"phase": "vectors", "status": status})
-    folder.mark_attempt("u9", "unit")
-    write_keys(folder, "u9", pa.Table.from_pylist(list(rows), schema=schema()), 2)
-    bad = pa.table({"id": [NAME, "a"], "error": ["text is null", "text is null"]})
-    write_rows(files.join(table, f"_quarantine/{run}/u9.parquet"), bad)
-    quarantine = f"_quarantine/{run}/u9.parquet"
-    folder.write_receipt(Receipt("u9", (written,), quarantine, 2, 1, 0, 0, {}, 0, 0, 0, {}))
-
-
-def built(place: str, **lineage: object) -> str:
-    """Three versions: the rows, one file rewritten, the erased row gone again from one of two."""
-    kept = shard(place, "r0", "u0", [row("x"), row("y")])
-    commit(place, [kept, shard(place, "r0", "u1", [row("a"), row(NAME), row("b")])], **lineage)
-    stage(place, "r1", [row(NAME), row("a")], "committed")
-    commit(place, [kept, shard(place, "r1", "u1", [row("a"), row(NAME, "new"), row("b")])])
-    files.write_bytes(f"{place}/_corpusmill/artefacts/learned.safetensors", b"\x00\x01")
-    last = [row("a"), row(PASSAGE), row("b", "c")]
-    quarantined = {"quarantine_files": ["_quarantine/r1/u9.parquet"]}
-    commit(place, [kept, shard(place, "r2", "u1", last)], **quarantined)
-    stage(place, "r3", [row(NAME)])
-    return place
+from pipelines.verify import verify_table
+from tests.erased_tables import (
+    EXAMPLES,
+    NAME,
+    PASSAGE,
+    built,
+    erased,
+    everything,
+    holders,
+    ids_of,
+)
+from tests.versions import commit, row, schema, shard
 
 
 @pytest.fixture
 def table(store: str) -> str:
     return built(f"{store}/table")
-
-
-def ids_of(table: str, version: int | None = None) -> list[str]:
-    return sorted(
-        name for part in Table(table).read(["id"], version) for name in part["id"].to_pylist()
-    )
 
 
 def test_an_erased_id_and_its_passages_are_nowhere_on_storage(table):
@@ -115,7 +61,7 @@ def test_versions_that_held_it_say_that_they_are_gone_and_others_stay(tmp_path):
     commit(place, [shard(place, "r1", "u0", [row("a"), row(NAME)])])
     assert erased(place, NAME) == 2
     assert ids_of(place, 0) == ["a"]
-    with pytest.raises(TableError, match="version 1 can no longer be read: 1 of its files were"):
+    with pytest.raises(TableError, match="version 1 can no longer be read: vacuum or erase delet"):
         Table(place).rollback(1)
     assert Table(place).rollback(0) == 3
 
@@ -175,6 +121,8 @@ def test_statistics_and_predicates_of_other_writers_go_with_the_log(tmp_path):
     assert "a secret" in files.read_bytes(f"{told}/_delta_log/{0:020d}.json").decode()
     erased(told, NAME + "z" * 40)
     assert holders(told) == holders(told, "secret") == []
+    with pytest.raises(TableError, match="version 1 was not committed by corpusmill"):
+        list(verify_table(told))
     write_deltalake(deleted, pa.table({"id": ["a", NAME]}))
     DeltaTable(deleted).delete(f"id = '{NAME}'")
     assert ids_of(deleted) == ["a"]
@@ -297,86 +245,6 @@ def test_a_commit_that_comes_first_is_a_conflict_and_nothing_is_deleted(table):
     with pytest.raises(ConflictError):
         erase(planned)
     assert set(everything(table)) >= before
-
-
-class Killed(BaseException):
-    """The process is no more: nothing catches it."""
-
-
-class Death:
-    """Lets a number of renames, links and deletions under a folder pass, then none at all."""
-
-    def __init__(self) -> None:
-        self.left, self.under = -1, ""
-        sys.addaudithook(self.saw)
-
-    def saw(self, event: str, arguments: tuple[Any, ...]) -> None:
-        touches = self.under and event in {"os.rename", "os.link", "os.remove"}
-        if touches and str(arguments[0]).startswith(self.under):
-            self.left -= 1
-            if self.left < 0:
-                raise Killed
-
-
-@pytest.fixture(scope="module")
-def death() -> Death:
-    return Death()
-
-
-def deaths(death: Death, place: str) -> Iterator[int]:
-    """Kill erasures of the table ever later, until one comes to its end."""
-    for steps in range(100):
-        death.left, death.under = steps, place
-        try:
-            erase(plan_erasure(Request(place, (NAME,))))
-        except Killed:
-            yield steps
-        else:
-            return
-        finally:
-            death.under = ""
-
-
-@pytest.mark.parametrize("lineage", [{}, {"audit": EXAMPLES}], ids=["history stays", "log is cut"])
-def test_killed_at_any_step_and_run_again_it_ends_in_the_same_state(tmp_path, death, lineage):
-    place = built(str(tmp_path / "whole"), **lineage)
-    erased(place, NAME)
-    expected = state(place)
-    count = 0
-    for steps in range(100):
-        place = built(str(tmp_path / f"t{steps}"), **lineage)
-        death.left, death.under = steps, place
-        try:
-            erase(plan_erasure(Request(place, (NAME,))))
-        except Killed:
-            death.under = ""
-            count += 1
-        else:
-            break
-        finally:
-            death.under = ""
-        assert len(ids_of(place)) in {4, 5}
-        erased(place, NAME)
-        assert state(place) == expected
-        assert holders(place) == []
-    assert count >= 10
-
-
-def test_killed_again_and_again_it_comes_to_its_end(tmp_path, death):
-    place = built(str(tmp_path), audit=EXAMPLES)
-    assert list(deaths(death, place))
-    prove(plan_erasure(Request(place, (NAME,))))
-    assert ids_of(place) == ["a", "b", "x", "y"]
-
-
-def state(place: str) -> tuple[object, ...]:
-    """What a table holds and says, without times, keys and numbers of versions."""
-    lineage = Table(place).lineage() or {}
-    told = {name: lineage[name] for name in lineage if name not in {"run_key", "erased"}}
-    side = sorted(path.partition("attempts")[0] for path in everything(place) if path[0] == "_")
-    side = [path for path in side if not path.startswith("_delta_log")]
-    rows = [part.to_pylist() for part in Table(place).read()]
-    return rows, json.dumps(told, sort_keys=True), lineage["erased"]["rows"], side
 
 
 def test_columns_of_codes_stay_decodable(tmp_path):
