@@ -1,4 +1,4 @@
-"""A schedule: which date is due, what a run's end means for it, and how it stops and goes on."""
+"""A schedule: what a run's end means for its date, and how it stops and goes on."""
 
 import json
 import os
@@ -15,10 +15,8 @@ import pytest
 from cluster.cli import status
 from cluster.cron import cron
 from cluster.dates import told
-from cluster.due import SCHEDULES, Memory, begun, due
+from cluster.due import SCHEDULES, Memory, due
 from cluster.schedule import Schedule, once
-from operators.errors import TableError
-from operators.storage import uri as storage
 from operators.storage.lease import LEASES, Holder, held
 from operators.storage.table import Table
 from tests.pipeline_builders import (
@@ -71,50 +69,11 @@ def minutes_ago(count: int) -> datetime:
     return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=count)
 
 
-def test_of_missed_dates_the_newest_is_due_or_each_from_the_oldest(tmp_path):
-    memory = memory_in(tmp_path)
-    memory.settle(LAST - 3 * DAY, 0)
-    assert due(NIGHTLY, memory, NOON, catch_up=False) == LAST
-    assert due(NIGHTLY, memory, NOON, catch_up=True) == LAST - 2 * DAY
-    memory.settle(LAST, 0)
-    assert due(NIGHTLY, memory, NOON, catch_up=False) is None
-    assert due(NIGHTLY, memory, NOON, catch_up=True) is None
-
-
-def test_what_was_settled_outlives_the_process_on_any_store(store):
-    memory_in(store).settle(LAST - DAY, 0)
-    assert due(NIGHTLY, memory_in(store), NOON, catch_up=False) == LAST
-    assert json.loads(storage.read_bytes(memory_in(store).uri)) == {
-        "date": told(LAST - DAY),
-        "exit_code": 0,
-    }
-
-
-def test_dates_before_the_first_start_were_not_missed(tmp_path):
-    begun(memory_in(tmp_path), NOON)
-    assert due(NIGHTLY, memory_in(tmp_path), NOON, catch_up=True) is None
-    assert due(NIGHTLY, memory_in(tmp_path), NOON + DAY, catch_up=True) == LAST + DAY
-    begun(memory_in(tmp_path), NOON + DAY)
-    assert due(NIGHTLY, memory_in(tmp_path), NOON + DAY, catch_up=True) == LAST + DAY
-
-
-def test_a_schedule_that_never_began_owes_its_newest_date(tmp_path):
-    assert due(NIGHTLY, memory_in(tmp_path), NOON, catch_up=True) == LAST
-
-
 def test_a_date_that_a_commit_names_is_settled_unless_it_is_still_to_come(place, tmp_path):
     out = tmp_path / "out"
     assert status(["run", place, "--date", told(LAST)]) == 0
     assert due(NIGHTLY, memory_in(out), NOON, catch_up=False) is None
     assert due(NIGHTLY, memory_in(out), LAST - DAY, catch_up=False) == LAST - DAY
-
-
-def test_a_memory_that_is_damaged_is_named(tmp_path):
-    memory = memory_in(tmp_path)
-    for content in (b"", b"[]", b"{}", b'{"date": "soon"}'):
-        storage.write_bytes(memory.uri, content)
-        with pytest.raises(TableError, match=r"nightly\.json: not what a schedule remembers"):
-            memory.recall(NOON)
 
 
 @pytest.mark.parametrize("code", [0, 2, 4, 5])
