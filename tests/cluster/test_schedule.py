@@ -17,6 +17,7 @@ from cluster.cron import cron
 from cluster.dates import told
 from cluster.due import SCHEDULES, Memory, due
 from cluster.schedule import Schedule, once
+from operators.storage import uri as storage
 from operators.storage.lease import LEASES, Holder, held
 from operators.storage.table import Table
 from tests.pipeline_builders import (
@@ -107,6 +108,15 @@ def test_catching_up_runs_each_missed_date_in_order_until_one_stays_open(tmp_pat
         True
     ] * 3
     assert memory_in(tmp_path).recall(datetime.now(UTC)) == first + timedelta(minutes=2)
+
+
+def test_a_schedule_whose_storage_fails_says_so_and_goes_on(tmp_path):
+    memory, said = memory_in(tmp_path), list[str]()
+    storage.write_bytes(memory.uri, b"damaged")
+    ending(memory, [0], said).work_on()
+    assert len(said) == 1
+    assert said[0].startswith(f"error: table {memory.uri}: not what a schedule remembers")
+    assert said[0].endswith("; the schedule goes on with its next date")
 
 
 def test_a_stopped_schedule_begins_nothing(tmp_path):
