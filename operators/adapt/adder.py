@@ -38,7 +38,7 @@ class Adder:
 
     rank: Annotated[int, Field(ge=1)] = 32
     temperature: Annotated[float, Field(gt=0)] = 0.05
-    rate: Annotated[float, Field(gt=0)] = 1e-3
+    rate: Annotated[float, Field(gt=0)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     epochs: Annotated[int, Field(ge=0)] = 100
     """At most; 0 leaves the map as none at all."""

@@ -15,8 +15,6 @@ from operators.adapt.registry import MAPS, map_class
 from operators.adapt.shift import Shift
 from operators.errors import ContractError, TableError
 
-RANDOM = np.random.default_rng(0)
-
 
 def units(rows: int, dim: int, seed: int = 0) -> np.ndarray:
     drawn = np.random.default_rng(seed).standard_normal((rows, dim))
@@ -96,7 +94,7 @@ def test_a_small_space_in_a_large_one_is_found_again():
 
 
 def test_ridge_regression_recovers_a_linear_map_on_rows_it_has_not_seen():
-    by = RANDOM.standard_normal((12, 7)).astype(np.float32)
+    by = np.random.default_rng(0).standard_normal((12, 7)).astype(np.float32)
     seen, unseen = units(300, 12), units(50, 12, seed=9)
     again = mapped(Linear(), Pairs(seen, seen @ by), unseen)
     assert np.einsum("nd,nd->n", again, unit_length(unseen @ by)).min() > 0.9999
@@ -156,7 +154,8 @@ def test_the_residual_has_no_higher_rank_than_asked_for(rank):
 
 
 def test_an_adder_recovers_a_planted_residual_of_low_rank_on_queries_it_has_not_seen():
-    up, down = RANDOM.standard_normal((32, 2)), RANDOM.standard_normal((2, 32))
+    drawn = np.random.default_rng(0)
+    up, down = drawn.standard_normal((32, 2)), drawn.standard_normal((2, 32))
     queries = units(1200, 32)
     answers = unit_length((queries + 0.3 * queries @ down.T @ up.T).astype(np.float32))
     seen, unseen = slice(0, 1000), slice(1000, 1200)
