@@ -13,7 +13,7 @@ from cluster.streaming import stream, that_count
 from operators.storage.parquet import Shard
 from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
-from operators.storage.table import TableFile
+from operators.storage.table import Table, TableFile
 from operators.text.places import relative
 from pipelines.changes import Rewriting, carried, files_with_later_rows, find_changes
 from pipelines.duplicates import remove_duplicates
@@ -46,7 +46,13 @@ def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
         receipts = that_count(plan, plan.job.folder.receipts())
     quarantine = [receipt.quarantine for receipt in receipts.values() if receipt.quarantine]
     known = _known(plan, bad_units, quarantine)
-    return Done(receipts, bad_units, replace(FROM_NOTHING, source_files=known))
+    update = replace(FROM_NOTHING, source_files=known)
+    if plan.parent >= 0 and not plan.accumulates:
+        before = sum(file.rows for file in Table(plan.phase.write.table).files(plan.parent))
+        after = sum(receipt.rows_out for receipt in receipts.values())
+        # the old files are not read, since they may be why everything is made anew
+        update = replace(update, parent_rows=before, deleted=max(0, before - after))
+    return Done(receipts, bad_units, update)
 
 
 def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress) -> Done:

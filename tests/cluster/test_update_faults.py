@@ -18,7 +18,7 @@ from cluster.runner import I, R
 from operators.errors import ConflictError, ContractError, CorpusmillError, SourceError
 from operators.storage.table import Table
 from operators.text.source import Unit
-from pipelines.spec import Pipeline
+from pipelines.spec import Asked, Pipeline
 from pipelines.work import Job, Outcome
 from tests.pipeline_builders import (
     UNIT_BYTES,
@@ -222,3 +222,7 @@ def test_old_files_lost_from_the_store_are_named_and_nothing_is_published(tmp_pa
     with pytest.raises(CorpusmillError, match=r"\.parquet"):
         run(pipeline)
     assert Table(table).version() == 0
+    again = Asked("all of it")
+    (made,) = run_pipeline(pipeline, LocalRunner(), Progress(quiet=True), again)
+    assert made.version == 1
+    assert len(rows_of(table)) == 76
