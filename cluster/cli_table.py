@@ -65,7 +65,8 @@ def history(uri: Uri) -> None:
     for entry in Table(uri).history():
         when = datetime.fromtimestamp(entry.timestamp / 1000, UTC).isoformat(timespec="seconds")
         record = entry.lineage or {}
-        rows = (record.get("counts") or {}).get("rows_out", "?")
+        counts = record.get("counts") or {}
+        rows = counts.get("rows_out", 0) + record.get("kept_rows", 0) if counts else "?"
         run = record.get("run_key", "not ours")
         date = f"  for {record['date']}" if record.get("date") else ""
         print(f"{entry.version:>6}  {when}  {entry.operation:<14} {rows:>12} rows  {run}{date}")
@@ -183,6 +184,7 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
     counts = lineage.get("counts") or {}
     steps = [name for step in lineage.get("config", {}).get("steps", ()) for name in step]
     bad = ", ".join(f"{count} × {reason}" for reason, count in counts.get("bad", {}).items())
+    kept = lineage.get("kept_rows", 0)
     told = {
         "made": f"{lineage.get('committed_at', '?')} by phase {lineage.get('phase', '?')}",
         "date": lineage.get("date") or "none",
@@ -190,7 +192,8 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "steps": " → ".join(steps) or "none",
         "models": ", ".join(lineage.get("models", ())) or "none",
         "recipe": lineage.get("recipe", "?"),
-        "rows read": f"{counts.get('rows_in', 0):,}",
+        "rows read": f"{counts.get('rows_in', 0):,}"
+        + (f"; {kept:,} stay as they were" if kept else ""),
         "quarantined": f"{counts.get('quarantined', 0):,}" + (f" ({bad})" if bad else ""),
         "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
         "left out": "; ".join([*_left_out(counts), *counts.get("bad_units", {}).values()])

@@ -91,7 +91,8 @@ def test_a_table_is_shown_in_words_and_as_json(standing, cli):
     assert f"{standing}, version 1: 40 rows in " in out
     assert "  codes            list<item: int8>  (dim 32, scheme int8)" in out
     assert "steps:             tokenize → encode → quantize" in out
-    assert "rows read:         40" in out
+    assert "rows read:         10; 30 stay as they were" in out
+    assert "max_deleted 0, at most 15; sample 1, at least 0.999" in out
     code, out, _ = cli("table", "show", standing, "--version", "0", "--json")
     assert json.loads(out)["counts"]["rows_out"] == 30
 
