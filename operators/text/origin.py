@@ -19,11 +19,15 @@ def lineage_of(table: Beside) -> dict[str, Any]:
 
 
 def texts_of(table: Beside) -> Source:
-    """The pinned source that a table's rows were read from: its `source_file` is below it.
+    """The pinned source that a table's texts were read from: its `source_file` is below it.
 
-    TableError where the commit does not say.
+    A table made of another's rows as they are has the texts of that one. TableError where a commit
+    does not say.
     """
-    return _source(table, lineage_of(table)["config"]["read"])
+    source = _source(table, lineage_of(table)["config"]["read"])
+    if source.format == "delta" and not source.text:
+        return texts_of(Beside(source.uri, version=source.version))
+    return source
 
 
 def field_of(table: Beside, operator: str, field: str) -> Source:

@@ -106,9 +106,11 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
         yield f"      - encode: {{ model: model, precision: {source.encode.precision} }}"
     for each, place in zip(best.maps, places, strict=True):
         yield f"      - adapt: {{ scheme: {each.scheme}, artefact: {place} }}"
-    scheme = columns.decoder_of(found.old.column.field)[0]
+    scheme, learned = columns.decoder_of(found.old.column.field)
     if best.side == "old documents" and scheme:
         yield f"      - quantize: {{ scheme: {scheme} }}"
+    if best.side == "old documents" and learned:
+        yield "      # adapt cannot read OLD: its codes decode by what their codec learned"
     yield "    write: { table: your/table }"
 
 

@@ -13,9 +13,13 @@ from operators import columns
 from operators.adapt.lengths import unit_length
 from operators.adapt.orthogonal import Orthogonal
 from operators.adapt.protocol import Pairs
+from operators.arrays import whole
+from operators.beside import Beside, pinned
 from operators.errors import ContractError
 from operators.quantize.artefact import SUFFIX, digest_of, fetched, packed
 from operators.quantize.codes import decoded
+from operators.text.fetch import fetch
+from operators.text.origin import texts_of
 from pipelines.config import parse
 from pipelines.verify import verify_table
 from tests.pipeline_builders import (
@@ -96,6 +100,17 @@ def test_another_map_makes_another_version_and_another_place_none(old, tmp_path)
     assert lineage_of(table)["recipe"] != first["recipe"]
     assert lineage_of(table)["fingerprints"]["codec"] == first["fingerprints"]["codec"]
     assert first["readable"]["steps"][0]["artefact"] == Path(a_map(tmp_path)).name
+
+
+def test_the_texts_of_a_mapped_table_are_those_of_the_old_one(old, tmp_path):
+    table = str(tmp_path / "mapped")
+    mapped(old, a_map(tmp_path), table)
+    source = texts_of(pinned(Beside(table), {}))
+    assert source == texts_of(pinned(Beside(old), {}))
+    rows = rows_of(table).combine_chunks()
+    names = ("source_file", "source_row", "content_hash")
+    texts = fetch(source, *(whole(rows[name]) for name in names))
+    assert texts.to_pylist() == [row["text"] for row in good_rows(0, 40)]
 
 
 def test_a_map_of_another_space_is_refused_before_anything_starts(old, tmp_path):
