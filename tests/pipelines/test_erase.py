@@ -193,6 +193,9 @@ def test_a_table_may_lose_all_its_rows(tmp_path):
     assert erased(place, NAME) == 1
     assert Table(place).files() == []
     assert Table(place).schema().equals(schema())
+    shard(place, "r1", "u0", [row(NAME)])  # staged, never committed
+    assert erased(place, NAME) == 2
+    assert holders(place) == []
 
 
 def test_what_is_nowhere_takes_no_version(table):

@@ -28,6 +28,7 @@ from tests.pipeline_builders import (
     write_files,
 )
 from tests.poison import Raise
+from tests.training_tables import Collection
 
 GONE = "d0007"
 
@@ -120,3 +121,14 @@ def test_a_changed_keep_days_reaches_the_table_with_the_next_commit(store):
     assert configuration["delta.logRetentionDuration"] == "interval 365 days"
     assert published(worked(store, "lemon", days=90)) == 3
     assert Table(table).version() == 3
+
+
+def test_training_rows_that_name_an_erased_document_go_and_the_others_stay(tmp_path):
+    lake = Collection(str(tmp_path))
+    scores = {f"d{n}": 1 - n / 100 for n in range(40)}
+    mined = lake.mined(("q0", ["d1"], ["d2", "d3"]), ("q1", ["d4"], ["d5"]), scores=scores)
+    for table in (lake.negatives(mined), lake.triples(mined, "margin-mse", scores)):
+        forget(table, "d3")
+        (rows,) = Table(table).read()
+        assert rows["query_id"].to_pylist() == ["q1"]
+        assert "'d3'" not in str(rows.to_pylist())
