@@ -92,8 +92,8 @@ def check_of_sample(found: Resampled) -> Check:
     if not reason and found.differing:
         reason = (
             f"{found.differing} of {found.rows} unchanged rows encoded again are not what is "
-            f"stored: id {found.worst!r} has cosine {found.lowest:.6f} to it, and {found.least:g} "
-            "is the least; a library or a file that no fingerprint names has changed"
+            f"stored: the lowest cosine is {found.lowest:.6f}, the least allowed {found.least:g}; "
+            "a library or a file that no fingerprint names has changed"
         )
     return Check("sample", round(found.lowest, 6), least=found.least, reason=reason)
 

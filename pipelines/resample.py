@@ -46,10 +46,8 @@ class Resampled:
     """What it has to be."""
     differing: int = 0
     """Rows below that."""
-    worst: str = ""
-    """Id of the row with the lowest cosine."""
     problem: str = ""
-    """Why the rows could not be made again; empty where they were."""
+    """Why the rows could not be made again; empty where they were. Names no id: it is recorded."""
 
 
 def resample(
@@ -124,16 +122,13 @@ class _Again:
 
 
 def _compared(uri: str, again: pa.Table, there: pa.Table, least: float) -> Resampled:
-    ids = there[columns.ID.name]
-    place = pc.index_in(ids, whole(again[columns.ID.name]))
+    place = pc.index_in(there[columns.ID.name], whole(again[columns.ID.name]))
     if place.null_count:
-        lost = ids.filter(pc.is_null(place))
-        problem = f"the row of id {lost[0].as_py()!r} is stored, and its text is refused now"
-        return Resampled(len(there), 0.0, least, len(lost), lost[0].as_py(), problem)
+        lost = place.null_count
+        problem = f"{lost} of {len(there)} unchanged rows have a text that the steps refuse now"
+        return Resampled(len(there), 0.0, least, lost, problem)
     found = cosines(uri, again.take(place), there)
-    worst = int(found.argmin())
-    differing = int((found < least).sum())
-    return Resampled(len(there), float(found[worst]), least, differing, ids[worst].as_py())
+    return Resampled(len(there), float(found.min()), least, int((found < least).sum()))
 
 
 def _picked(uri: str, path: str, schema: pa.Schema, rows: int, draw: random.Random) -> pa.Table:
