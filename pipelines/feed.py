@@ -13,6 +13,7 @@ import pyarrow.compute
 
 from operators import columns
 from operators.errors import ConfigError, TableError
+from operators.storage import log
 from operators.storage import uri as store
 from operators.storage.history import check_whole
 from operators.storage.keys import hashed, read_bucket, write_bucketed
@@ -58,6 +59,22 @@ class _Side:
     schema: pa.Schema
     """What a row is compared by: the id and everything but the locators."""
 
+    def same_schema(self, other: "_Side") -> bool:
+        """Whether rows of both can be compared, what decodes their codes included."""
+        return self.schema.equals(other.schema, check_metadata=True)
+
+    def all_files(self) -> list[TableFile]:
+        """Every file of the version."""
+        return [] if self.version == EMPTY else self.table.files(self.version)
+
+    def less(self, shared: set[str]) -> "_Side":
+        """With the files that are not shared; TableError when one of them is gone."""
+        files = tuple(file for file in self.all_files() if file.path not in shared)
+        paths = [file.path for file in files]
+        hint = "a feed from `empty` has all rows of the newest"
+        check_whole(self.table.uri, self.version, paths, hint)
+        return replace(self, files=files)
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -75,10 +92,12 @@ def feed(uri: str, before: int, after: int, out: str = "") -> Feed:
     is. Reads the files that the versions do not share. Memory holds one row group, one bucket of
     about a million ids and one part of the output, whatever the table; a temporary file takes some
     80 bytes a row. ConfigError for equal versions or an `out` that holds something; TableError for
-    a version that is not there, or no longer whole, or whose ids are not unique.
+    a version that is not there, or no longer whole, or whose ids are not unique, and for a table
+    with partitions or deletion vectors.
     """
     if before == after:
         raise ConfigError((f"version {after} against itself: name two versions",))
+    log.check_plain(uri)
     old, new = _sides(Table(uri), before, after)
     with tempfile.TemporaryDirectory(prefix="corpusmill-feed-") as folder:
         comparison = _Comparison(old, new, folder)
@@ -95,18 +114,13 @@ def feed(uri: str, before: int, after: int, out: str = "") -> Feed:
 
 def _sides(table: Table, before: int, after: int) -> tuple[_Side, _Side]:
     """What must be read of both versions."""
-    found = {v: {f.path: f for f in table.files(v)} if v != EMPTY else {} for v in (before, after)}
-    sides = []
-    for version, other in ((before, after), (after, before)):
-        schema = _schema(table, version if version != EMPTY else other)
-        sides.append(_Side(table, version, (), schema))
-    same = sides[0].schema.equals(sides[1].schema, check_metadata=True)
-    for place, (version, other) in enumerate(((before, after), (after, before))):
-        paths = set(found[version]) - (set(found[other]) if same else set())
-        check_whole(table.uri, version, paths, "a feed from `empty` has all rows of the newest")
-        files = tuple(found[version][path] for path in sorted(paths))
-        sides[place] = replace(sides[place], files=files)
-    return sides[0], sides[1]
+    schemas = {version: _schema(table, version) for version in (before, after) if version != EMPTY}
+    some = next(iter(schemas.values()))
+    old, new = (_Side(table, v, (), schemas.get(v, some)) for v in (before, after))
+    shared: set[str] = set()
+    if old.same_schema(new):
+        shared = {file.path for file in old.all_files()} & {file.path for file in new.all_files()}
+    return old.less(shared), new.less(shared)
 
 
 def _schema(table: Table, version: int) -> pa.Schema:
@@ -130,7 +144,7 @@ class _Comparison:
         buckets = max(
             1, -(-sum(f.rows for s in (self.old, self.new) for f in s.files) // ROWS_A_BUCKET)
         )
-        same = self.old.schema.equals(self.new.schema, check_metadata=True)
+        same = self.old.same_schema(self.new)
         old = list(_spilled(self.old, f"{self.folder}/old", buckets, digests=same))
         new = list(_spilled(self.new, f"{self.folder}/new", buckets, digests=same))
         marks = self._marks("w+")
@@ -206,7 +220,7 @@ def _joined(old_side: _Side, new_side: _Side, old: pa.Table, new: pa.Table) -> _
     for side, table in ((old_side, old), (new_side, new)):
         if pc.count_distinct(table[_ID]).as_py() != len(table):
             raise TableError(side.table.uri, f"version {side.version} holds an id twice")
-    same_schema = old_side.schema.equals(new_side.schema, check_metadata=True)
+    same_schema = old_side.same_schema(new_side)
     place = pc.index_in(new[_ID], value_set=_flat(old[_ID]))
     known = pc.is_valid(place)
     before = old["digest"].take(place)

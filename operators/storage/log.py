@@ -62,13 +62,14 @@ def newest_version(uri: str) -> int:
 
 
 def check_plain(uri: str) -> None:
-    """TableError for a table of another writer that our commits cannot rewrite row by row."""
+    """TableError for a table whose rows are not just those of its files, as other writers make."""
     delta = handle(uri)
     with explained(uri):
         protocol, partitions = delta.protocol(), delta.metadata().partition_columns
     if partitions or protocol.min_reader_version > 1:
         found = f"partitions ({', '.join(partitions)})" if partitions else "newer Delta features"
-        raise TableError(uri, f"it has {found}, which only its own writer can rewrite")
+        problem = "only tables of plain files can be compared or erased from"
+        raise TableError(uri, f"it has {found}; {problem}")
 
 
 def entry_versions(uri: str) -> list[int]:

@@ -216,7 +216,9 @@ def test_a_version_whose_files_are_gone_has_no_feed(tmp_path):
     commit(place, [shard(place, "r1", "u1", [row("a")])])
     commit(place, [shard(place, "r2", "u1", [row("b")])])
     vacuum(place, retention_hours=0, dry_run=False)
-    with pytest.raises(TableError, match=r"version 0 can no longer be read: .* deleted 1 of .* from `empty`"):
+    with pytest.raises(
+        TableError, match=r"version 0 can no longer be read: .* deleted 1 of .* from `empty`"
+    ):
         feed(place, 0, 1)
     assert feed(place, EMPTY, 1).added == 1
 
@@ -235,6 +237,15 @@ def test_a_table_without_usable_ids_has_no_feed(tmp_path, rows, phrase):
     made = pa.table(rows)
     Table(place).commit(-1, made.schema, [write_shard(place, "r", "u", made, {})], {}, "k")
     with pytest.raises(TableError, match=phrase):
+        feed(place, EMPTY, 0)
+
+
+def test_a_table_of_another_layout_has_no_feed(tmp_path):
+    from deltalake import write_deltalake
+
+    place = str(tmp_path)
+    write_deltalake(place, pa.table({"id": ["a"], "day": ["x"]}), partition_by=["day"])
+    with pytest.raises(TableError, match=r"it has partitions \(day\); only tables of plain files"):
         feed(place, EMPTY, 0)
 
 
