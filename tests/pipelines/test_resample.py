@@ -14,7 +14,7 @@ from pipelines.spec import Asked
 from pipelines.update import Update
 from tests.gated import Site, checks, worked
 from tests.pipeline_builders import good_rows, ids_of, lineage_of
-from tests.tiny_models import build_bert
+from tests.tiny_models import break_token, build_bert
 
 SCHEMES = [{"scheme": "int8"}, {"scheme": "fp16"}, {"scheme": "binary"}, {"keep_embedding": True}]
 NAMES = [f"d{n:04d}" for n in range(50)]
@@ -147,3 +147,12 @@ def test_who_forces_a_version_is_recorded_with_what_it_overrides(site, other_mod
         "the new kernels are wanted",
     )
     assert told["forced"]["reasons"] == [checks(told)["sample"]["reason"]]
+
+
+def test_a_kept_row_that_the_steps_refuse_by_now_is_refused(tmp_path):
+    site = begun(str(tmp_path), build_bert(tmp_path / "model"))
+    site.publish(site.plan())
+    break_token(site.model, "p")
+    site.put(b=[{"id": "new", "text": "quite an other text"}])
+    with pytest.raises(GateError, match="16 of 16 unchanged rows have a text that the steps ref"):
+        site.publish(site.plan(), only="b.jsonl")
