@@ -20,6 +20,9 @@ APP = "corpusmill"
 _ENTRY = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.(.+\.)?parquet")
 
+_PLAIN = frozenset({"timestampNtz", "vacuumProtocolCheck"})
+"""Features of a Delta table that leave its rows what its files hold."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -66,8 +69,11 @@ def check_plain(uri: str) -> None:
     delta = handle(uri)
     with explained(uri):
         protocol, partitions = delta.protocol(), delta.metadata().partition_columns
-    if partitions or protocol.min_reader_version > 1:
-        found = f"partitions ({', '.join(partitions)})" if partitions else "newer Delta features"
+    features = set(protocol.reader_features or ()) - _PLAIN
+    if protocol.min_reader_version == 2:
+        features.add("column mapping")
+    if partitions or features:
+        found = f"partitions ({', '.join(partitions)})" if partitions else ", ".join(features)
         problem = "only tables of plain files can be compared or erased from"
         raise TableError(uri, f"it has {found}; {problem}")
 

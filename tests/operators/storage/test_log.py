@@ -46,3 +46,17 @@ def test_a_missing_bucket_is_one_clear_sentence(s3) -> None:
         log.newest_version("s3://no-such-bucket/t")
     told = "NoSuchBucket: The specified bucket does not exist"
     assert str(caught.value) == f"table s3://no-such-bucket/t: {told}"
+
+
+def test_a_table_with_times_is_plain_and_one_with_deletion_vectors_is_not(tmp_path) -> None:
+    place = str(tmp_path)
+    times = pa.table({"id": ["a"], "at": pa.array([1], pa.timestamp("us"))})
+    Table(place).commit(-1, times.schema, [write_shard(place, "r", "u", times, {})], {}, "k")
+    assert log.handle(place).protocol().reader_features == ["timestampNtz"]
+    log.check_plain(place)
+    entry = tmp_path / "_delta_log" / f"{0:020d}.json"
+    entry.write_text(
+        entry.read_text().replace('"timestampNtz"', '"timestampNtz","deletionVectors"')
+    )
+    with pytest.raises(TableError, match="it has deletionVectors; only tables of plain files"):
+        log.check_plain(place)
