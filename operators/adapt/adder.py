@@ -24,7 +24,7 @@ Marks = npt.NDArray[np.bool_]
 _FEWEST = 10
 """Distinct sources it learns from at least; every fifth of them says when to stop."""
 _HELD_OUT = 5
-_BATCH = 256
+_BATCH = 128
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -71,7 +71,7 @@ class Adder:
 
         random = torch.Generator().manual_seed(self.seed)
         dim = task.sources.shape[1]
-        down = torch.randn(self.rank, dim, generator=random).requires_grad_()
+        down = (torch.randn(self.rank, dim, generator=random) / dim**0.5).requires_grad_()
         up = torch.zeros(dim, self.rank).requires_grad_()
         order = torch.randperm(len(task.sources), generator=random)
         held, rest = order[::_HELD_OUT], order[torch.arange(len(order)) % _HELD_OUT != 0]

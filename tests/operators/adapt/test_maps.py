@@ -156,9 +156,9 @@ def test_the_residual_has_no_higher_rank_than_asked_for(rank):
 def test_an_adder_recovers_a_planted_residual_of_low_rank_on_queries_it_has_not_seen():
     drawn = np.random.default_rng(0)
     up, down = drawn.standard_normal((32, 2)), drawn.standard_normal((2, 32))
-    queries = units(1200, 32)
+    queries = units(700, 32)
     answers = unit_length((queries + 0.3 * queries @ down.T @ up.T).astype(np.float32))
-    seen, unseen = slice(0, 1000), slice(1000, 1200)
+    seen, unseen = slice(0, 500), slice(500, 700)
     before = answers.copy()
     moved = mapped(Adder(rank=4), Pairs(queries[seen], answers[seen]), queries[unseen])
     start = found_first(queries[unseen], answers[unseen])
