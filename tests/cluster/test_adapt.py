@@ -113,6 +113,19 @@ def test_the_texts_of_a_mapped_table_are_those_of_the_old_one(old, tmp_path):
     assert texts.to_pylist() == [row["text"] for row in good_rows(0, 40)]
 
 
+def test_vectors_that_changed_under_the_same_texts_are_mapped_anew(tmp_path, tiny_model):
+    docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 20))})
+    source, table, artefact = str(tmp_path / "old"), str(tmp_path / "mapped"), a_map(tmp_path)
+    for version, pooling in enumerate(("mean", "cls")):
+        phase = vectors_phase(docs, source, encode={"pooling": pooling})
+        text = config(tiny_model, vectors=phase)
+        run_pipeline(parse(text), runner_named("local", ""), Progress())
+        assert mapped(source, artefact, table).version == version
+        expected = unit_length(Orthogonal().apply(decoded(rows_of(source)), fetched(artefact)))
+        found = unit_length(decoded(rows_of(table)))
+        assert np.einsum("nd,nd->n", found, expected).min() > 0.9999
+
+
 def test_a_map_of_another_space_is_refused_before_anything_starts(old, tmp_path):
     table = str(tmp_path / "mapped")
     mapped(old, a_map(tmp_path), table)
