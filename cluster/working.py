@@ -137,10 +137,10 @@ def _files(
 ) -> tuple[tuple[Shard, ...], tuple[Shard, ...], list[str]]:
     """The parent's files that stay, those that take the place of others, their quarantine files."""
     files = survey.parent.files
-    whole = [n for n, file in enumerate(files) if stays[n] == file.rows and n not in doubled]
-    partly = [n for n, count in enumerate(stays) if count and n not in set(whole)]
+    whole = {n for n, file in enumerate(files) if stays[n] == file.rows and n not in doubled}
+    partly = [n for n, count in enumerate(stays) if count and n not in whole]
     done = list(runner.parallel(Rewriting(survey, doubled), partly))
-    kept = tuple(_as_shard(files[n]) for n in whole)
+    kept = tuple(_as_shard(files[n]) for n in sorted(whole))
     return kept, tuple(shard for shard, _ in done if shard), [bad for _, bad in done if bad]
 
 
@@ -151,7 +151,8 @@ def _as_shard(file: TableFile) -> Shard:
 def _known(plan: PhasePlan, bad_units: Mapping[str, str], quarantine: list[str]) -> str:
     """Record the source files that the next run may skip; the record's path in the table."""
     table, root = plan.phase.write.table, plan.listing.root
-    failed = (unit for unit in plan.units if unit.id in bad_units)
+    units = plan.units if plan.built_on is None else plan.built_on.units
+    failed = (unit for unit in units if unit.id in bad_units)
     again = {relative(root, piece.uri) for unit in failed for piece in unit.pieces}
     again |= files_with_later_rows(table, quarantine)
     return write_sources(table, files_of(plan.listing), again)
