@@ -29,7 +29,9 @@ def test_the_losers_are_all_but_the_first_of_each_id_as_a_dict_finds_them(units,
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder(place, "r1")
         for name, ids in zip(names, units, strict=True):
-            write_keys(folder, name, rows(pa.chunked_array([ids[:3], ids[3:]], pa.string())), buckets)
+            write_keys(
+                folder, name, rows(pa.chunked_array([ids[:3], ids[3:]], pa.string())), buckets
+            )
         tables = [duplicates_in_bucket(folder, names, bucket) for bucket in range(buckets)]
     found = [(row["unit"], row["row"]) for table in tables for row in table.to_pylist()]
     assert sorted(found) == sorted(expected)
