@@ -16,6 +16,8 @@ from pipelines.compat.tables import Version
 
 _NONE = "no common space"
 _WIDTH = 42
+_EASY = 0.95
+"""nDCG@10 of both models above which the queries tell little."""
 
 
 def told(found: Comparison) -> Iterator[str]:
@@ -40,6 +42,8 @@ def told(found: Comparison) -> Iterator[str]:
     yield from _backfill(found)
     yield ""
     yield found.advice.sentence
+    if min(_mean(found.cells[0][0]), _mean(found.cells[1][1])) > _EASY:
+        yield "Both models answer nearly all of these: ask harder ones, by --queries and --qrels."
 
 
 def to_json(found: Comparison) -> dict[str, Any]:

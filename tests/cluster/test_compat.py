@@ -169,6 +169,11 @@ def test_titles_ask_where_nobody_judged(home, cli, tmp_path):
     code, out, err = cli("compat", *at(home, "plain", "other"))
     assert code == 0, err
     assert "queries: 100 titles (column title, which their documents' vectors hold)" in out
+    diagonal = [
+        measured(cli, tmp_path, *at(home, "plain", "other"))["matrix"][n][n] for n in (0, 1)
+    ]
+    easy = all(cell["ndcg@10"] > 0.95 for cell in diagonal)
+    assert ("ask harder ones, by --queries and --qrels" in out) is easy
     found = measured(cli, tmp_path, *at(home, "plain", "plain"), "--title", "text")
     assert found["queries"].startswith("100 titles (column text")
 
