@@ -21,6 +21,10 @@ from hypothesis import settings
 
 Place = Callable[[], str]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes on few cores: no thread waits busily
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("any machine")
