@@ -31,9 +31,8 @@ from tests.tiny_models import build_bert
 
 LOCAL = pytest.param("local", "file", id="local-file")
 LOCAL_S3 = pytest.param("local", "s3", marks=pytest.mark.s3, id="local-s3")
-RAY = pytest.param("ray", "file", marks=pytest.mark.ray, id="ray-file")
 RAY_S3 = pytest.param("ray", "s3", marks=[pytest.mark.ray, pytest.mark.s3], id="ray-s3")
-everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3, RAY, RAY_S3])
+everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3, RAY_S3])
 ANY_CHANGE = {"max_deleted": 10**9, "max_bad_rows": 10**9}
 
 
