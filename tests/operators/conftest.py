@@ -1,5 +1,6 @@
 """Real models as folders: MiniLM as it is, mpnet and Gemma put together from their packages."""
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -62,15 +63,21 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _once(factory: pytest.TempPathFactory, name: str, assemble: Callable[[Path], None]) -> Path:
-    """Assemble below CORPUSMILL_CACHE, where it is kept, else below pytest's own folder."""
+    """Assemble below CORPUSMILL_CACHE, where it is kept, else below pytest's own folder.
+
+    Of tests side by side the first assembles and the others wait.
+    """
     kept = os.environ.get("CORPUSMILL_CACHE")
     home = Path(kept) if kept else factory.getbasetemp().parent / "corpusmill-models"
     folder, part = home / name, home / f"{name}.{os.getpid()}.part"
-    if not folder.is_dir():
-        part.mkdir(parents=True)
-        try:
-            assemble(part)
-            part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            part.mkdir()
+            try:
+                assemble(part)
+                part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
     return folder
