@@ -30,6 +30,37 @@ settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("any machine")
 
 BUCKET = "lake"
+_LONG = frozenset(
+    {
+        "operators/distil/test_training.py",
+        "operators/encode/test_encode.py",
+        "operators/encode/test_pooling.py",
+        "operators/mine/test_audit.py",
+        "operators/mine/test_dense.py",
+        "operators/mine/test_mine_hard_negatives.py",
+        "operators/mine/test_rules.py",
+        "operators/storage/test_commit.py",
+        "operators/storage/test_history.py",
+        "operators/storage/test_lease.py",
+        "operators/storage/test_stream.py",
+        "operators/storage/test_table.py",
+        "operators/storage/test_vacuum.py",
+        "operators/teach/test_cross_encoder.py",
+        "operators/teach/test_query_likelihood.py",
+        "operators/teach/test_yes_no.py",
+        "operators/text/test_paired.py",
+        "operators/text/test_windows.py",
+        "pipelines/test_canaries.py",
+        "pipelines/test_erase.py",
+        "pipelines/test_erase_killed.py",
+        "pipelines/test_erased_runs.py",
+        "pipelines/test_feed.py",
+        "pipelines/test_publish.py",
+        "pipelines/test_resample.py",
+        "pipelines/test_verify.py",
+    }
+)
+"""Files whose tests write tables or load models: they take half of the time of the inner loop."""
 _RAY = re.compile(r"(?<![a-z])ray(?![a-z])")
 ACCESS = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret-never-shown"}
 _REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -37,8 +68,12 @@ _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those on Ray first, then files with slow tests: none of them is left for the end."""
+    for item in items:
+        if item.nodeid.partition("::")[0].removeprefix("tests/") in _LONG:
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not on_ray(item.nodeid), item.path not in slow))
     unnamed = [i.nodeid for i in items if i.get_closest_marker("ray") and not on_ray(i.nodeid)]
