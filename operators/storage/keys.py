@@ -112,10 +112,7 @@ def hashed(ids: Any) -> Keys:
         raise ValueError("an id is null")
     if not len(array):
         return np.empty((0, 2), np.int64)
-    binary = array.cast(pa.large_binary())
-    _, spans, data = binary.buffers()
-    offsets = np.frombuffer(memoryview(spans or b""), np.int64, len(binary) + 1, 8 * binary.offset)
-    view = memoryview(data or b"")
+    view, offsets = _bytes(array)
     hashes = b"".join(
         blake2b(view[start:stop], digest_size=16).digest() for start, stop in pairwise(offsets)
     )
@@ -129,19 +126,24 @@ def halves(hashes: Any) -> Keys:
         raise ValueError("a content_hash is null")
     if not len(array):
         return np.empty((0, 2), np.int64)
-    binary = array.cast(pa.large_binary())
-    _, spans, data = binary.buffers()
-    offsets = np.frombuffer(memoryview(spans or b""), np.int64, len(binary) + 1, 8 * binary.offset)
+    view, offsets = _bytes(array)
     if not (np.diff(offsets) == 16).all():
         raise ValueError("a content_hash is not 16 bytes long")
-    stored = memoryview(data or b"")[int(offsets[0]) : int(offsets[-1])]
-    return np.frombuffer(stored, "<i8").reshape(-1, 2)
+    return np.frombuffer(view[int(offsets[0]) : int(offsets[-1])], "<i8").reshape(-1, 2)
 
 
 def hashes_of(keys: Keys) -> pa.Array:
     """Keys as a binary column: the inverse of `halves`."""
     stored = pa.py_buffer(np.ascontiguousarray(keys, "<i8").tobytes())
     return pa.Array.from_buffers(pa.binary(16), len(keys), [None, stored]).cast(pa.binary())
+
+
+def _bytes(array: Any) -> tuple[memoryview, npt.NDArray[np.int64]]:
+    """The bytes of a column of strings or binaries, and where each value begins and ends."""
+    binary = array.cast(pa.large_binary())
+    _, spans, data = binary.buffers()
+    offsets = np.frombuffer(memoryview(spans or b""), np.int64, len(binary) + 1, 8 * binary.offset)
+    return memoryview(data or b""), offsets
 
 
 def _one(column: Any) -> Any:

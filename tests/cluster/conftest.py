@@ -11,6 +11,7 @@ from tests.tiny_models import build_classifier
 
 Places = Callable[[str], str]
 Runners = Callable[[str], Runner]
+Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,21 @@ def runner_called(request: pytest.FixtureRequest) -> Runners:
         return runner_named(name, "")
 
     return runner
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command in this process; its status, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        from cluster.cli import status
+
+        capsys.readouterr()
+        code = status(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,11 @@
 """`table diff`, `erase` and `vacuum` on the command line."""
 
 import time
-from collections.abc import Callable
 
 import pytest
 
-from cluster.cli import status
 from tests.pipeline_builders import ids_of
 from tests.versions import commit, row, shard
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command in this process; its status, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = status(arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
