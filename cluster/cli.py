@@ -55,6 +55,9 @@ def run(  # noqa: PLR0913 - the command's options
     no_lease: Annotated[
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
+    no_progress: Annotated[
+        int, typer.Option(min=1, help="Seconds without a finished unit after which a run fails.")
+    ] = 600,
     force: Annotated[
         str | None,
         typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),
@@ -65,7 +68,7 @@ def run(  # noqa: PLR0913 - the command's options
 
     asked = commands.asked_for(rerun=rerun, date=date, force=force)
     pipeline = commands.loaded(config, changes, limit)
-    chosen = commands.runner_named(runner, address)
+    chosen = commands.runner_named(runner, address, no_progress)
     commands.run(pipeline, chosen, asked, yes=yes, lease=not no_lease)
 
 

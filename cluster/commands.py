@@ -13,7 +13,7 @@ from cluster.force import overridden, whoever
 from cluster.leases import leased
 from cluster.outlook import outlook
 from cluster.progress import Progress
-from cluster.runner import Runner
+from cluster.runner import NO_PROGRESS_SECONDS, Runner
 from operators.errors import ConfigError, PreflightError
 from pipelines.config import load
 from pipelines.forecast import forecasts
@@ -58,17 +58,18 @@ def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
             typer.echo(line)
 
 
-def runner_named(name: str, address: str) -> Runner:
+def runner_named(name: str, address: str, no_progress: int = NO_PROGRESS_SECONDS) -> Runner:
     """The runner a user asked for; ConfigError for a name that is neither."""
     chosen = name or ("ray" if address else "local")
     if chosen == "local":
         from cluster.local import LocalRunner
 
-        return LocalRunner()
+        return LocalRunner(no_progress)
     if chosen == "ray":
         from cluster.ray_runner import RayRunner
+        from cluster.settings import RaySettings
 
-        return RayRunner(address)
+        return RayRunner(address, RaySettings(no_progress_seconds=no_progress))
     raise ConfigError((f"--runner {name}: there are local and ray",))
 
 

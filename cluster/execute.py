@@ -60,8 +60,7 @@ def run_phase(
     if not write.allow_careless_store:
         refuse_careless_store(write.table)
     progress.say(f"phase {plan.phase.name}: starting the {runner.name} runner")
-    with runner.started():
-        runner.check(plan.phase.steps)
+    with runner.started(), runner.fitting(plan.phase.steps):
         plan = _fitted(plan, runner, progress, versions)
         before = len(plan.job.folder.receipts())
         done = (

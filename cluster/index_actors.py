@@ -54,7 +54,7 @@ def held(job: Job, parallel: ParallelMap) -> Iterator[dict[int, Ask]]:
     try:
         for number, step in enumerate(job.steps):
             if isinstance(step.operator, Searches):
-                workers = step.resources.workers
+                workers = step.resources.most
                 survey = ray.put(step.operator.surveyed(workers, parallel))
                 kind: Any = ray.remote(IndexPart).options(**_options(step.resources))
                 own = [kind.remote(step.operator, part, workers, survey) for part in range(workers)]
@@ -71,6 +71,7 @@ def _options(on: Any) -> dict[str, Any]:
         "num_cpus": on.cpus,
         "num_gpus": on.gpus,
         "memory": on.memory or None,
+        "label_selector": dict(on.label_selector) or None,
         "max_restarts": _RESTARTS,
         "max_task_retries": _RESTARTS,
     }

@@ -5,10 +5,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import ClassVar
 
-from cluster.runner import I, Outcomes, R
+from cluster.runner import NO_PROGRESS_SECONDS, I, Outcomes, R
 from operators.base import Transform
 from operators.text.source import Unit
 from pipelines.spec import Step
@@ -34,9 +34,12 @@ class LocalRunner:
     """Runs units one after another; steps before the first model run ahead in a thread."""
 
     name: ClassVar[str] = "local"
+    no_progress_seconds: int = NO_PROGRESS_SECONDS
+    """A unit that runs alone is given up after so long."""
 
-    def check(self, steps: Sequence[Step]) -> None:
+    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
         """One process always fits."""
+        return nullcontext()
 
     def started(self) -> AbstractContextManager[None]:
         """Nothing to hold."""
@@ -65,11 +68,17 @@ class LocalRunner:
                 yield future.result()
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
-        """Spawn a process for the unit."""
+        """Spawn a process for the unit; one that finds no end is killed."""
+        others = active_children()
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            running = pool.submit(process_alone, job, unit, begin, end)
             try:
-                return pool.submit(process_alone, job, unit, begin, end).result()
+                return running.result(self.no_progress_seconds)
             except BrokenProcessPool:
+                return None
+            except TimeoutError:
+                for process in {*active_children()}.difference(others):
+                    process.kill()
                 return None
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:

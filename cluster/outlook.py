@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipelines.estimate import Estimate, Figure
 from pipelines.forecast import Forecast
 from pipelines.plan import PhasePlan
-from pipelines.spec import Phase
+from pipelines.spec import Phase, Step
 
 
 def outlook(forecast: Forecast) -> Iterator[str]:
@@ -22,12 +22,17 @@ def outlook(forecast: Forecast) -> Iterator[str]:
 def _dag(phase: Phase) -> str:
     source = phase.read.uri or f"phase {phase.read.phase}"
     steps = [
-        f"{step.operator.name} × {step.resources.workers}"
+        f"{step.operator.name} × {_workers(step)}"
         if step.operator.loads_model
         else step.operator.name
         for step in phase.steps
     ]
     return " → ".join([source, *steps, phase.write.table])
+
+
+def _workers(step: Step) -> str:
+    on = step.resources
+    return f"{on.least} to {on.most}" if on.least != on.most else f"{on.most}"
 
 
 def _state(forecast: Forecast) -> str:

@@ -5,21 +5,23 @@ a unit nor join two, and a table without rows is still a row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
+from ray.data.exceptions import ExecutionTimeoutError
 
 from cluster import settings
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
+from cluster.growth import grown
 from cluster.index_actors import held
-from cluster.preflight import check_fit
 from cluster.runner import I, Outcomes, R
 from cluster.settings import RaySettings
-from operators.base import Ask
+from cluster.stalled import stalled
+from operators.base import Ask, Resources
 from operators.errors import CorpusmillError
 from operators.text.source import Unit
 from pipelines.spec import Step
@@ -43,11 +45,9 @@ _READ_CPUS = 0.5
 """Unlike a whole CPU, so that Ray does not fuse reading into the model's actor."""
 
 
-_DEATHS = (
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.OutOfMemoryError,
-    ray.exceptions.NodeDiedError,
-)
+_NODES_LOST = 3
+"""Nodes that may go from under a unit that runs alone before the unit is held to be the cause."""
+_DEATHS = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,9 @@ class RayRunner:
         with settings.connected(self.address, self.tuning):
             yield
 
-    def check(self, steps: Sequence[Step]) -> None:
-        """Refuse pools that do not fit beside one CPU for reading and writing."""
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        check_fit(steps, resources)
+    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+        """Have the nodes that the pools need beside one CPU for reading and writing."""
+        return grown(steps, self.tuning.scale_up_seconds)
 
     def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Stream the units; outcomes come in the order they finish."""
@@ -76,17 +75,29 @@ class RayRunner:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
         with held(job, self.parallel) as asks:
-            yield from _outcomes(_stream(job, units, asks))
+            try:
+                yield from _outcomes(_stream(job, units, asks))
+            except ExecutionTimeoutError as error:
+                free: float = ray.available_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+                seconds = self.tuning.no_progress_seconds
+                raise stalled(str(error), _stages(job), free, seconds) from None
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
-        """Run a task that is not retried when its worker dies."""
-        gpus = max((step.resources.gpus for step in job.steps), default=0)
-        task: Any = ray.remote(process_alone).options(max_retries=0, num_cpus=1, num_gpus=gpus)
-        try:
-            outcomes: list[Outcome] = ray.get(task.remote(job, unit, begin, end))
-        except _DEATHS:
-            return None
-        return outcomes
+        """Run a task that is not retried when its worker dies; with its node it is."""
+        task: Any = ray.remote(process_alone).options(**_for_all(job), max_retries=0)
+        for _ in range(_NODES_LOST):
+            running = task.remote(job, unit, begin, end)
+            try:
+                outcomes: list[Outcome] = ray.get(running, timeout=self.tuning.no_progress_seconds)
+            except ray.exceptions.GetTimeoutError:
+                ray.cancel(running, force=True)
+                return None
+            except _DEATHS:
+                return None
+            except ray.exceptions.NodeDiedError:
+                continue
+            return outcomes
+        return None
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """One task an item."""
@@ -146,14 +157,41 @@ def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset
             fn_constructor_args=(job, tuple(range(model, stop)), asks),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1 if searches else on.workers),
+            compute=_pool(on, searches=searches),
             num_cpus=on.cpus,
             num_gpus=None if searches else on.gpus or None,
             memory=on.memory or None,
+            label_selector=dict(on.label_selector) or None,
         )
     return data.map_batches(
         Writing(job).rows, batch_size=None, batch_format="pyarrow", num_cpus=_READ_CPUS
     )
+
+
+def _for_all(job: Job) -> dict[str, Any]:
+    """Options of a task that goes through all steps: the most that any of them asks for."""
+    every = [step.resources for step in job.steps]
+    greedy = max(every, key=lambda on: (on.gpus, on.memory), default=Resources())
+    return {
+        "num_cpus": 1,
+        "num_gpus": greedy.gpus,
+        "memory": greedy.memory or None,
+        "label_selector": dict(greedy.label_selector) or None,
+    }
+
+
+def _stages(job: Job) -> list[str]:
+    """What a reader calls the parts of the stream, in its order."""
+    models = [step.operator.name for step in job.steps if step.operator.loads_model]
+    return ["reading", *models, "writing"]
+
+
+def _pool(on: Resources, *, searches: bool) -> ActorPoolStrategy:
+    if searches:
+        return ActorPoolStrategy(size=1)
+    if on.least == on.most:
+        return ActorPoolStrategy(size=on.most)
+    return ActorPoolStrategy(min_size=on.least, max_size=on.most)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pipelines.work import Job, Outcome
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
+NO_PROGRESS_SECONDS = 600
+"""Work that comes to nothing for so long is given up."""
 Outcomes = Generator[Outcome, None, None]
 """Closed when a run is stopped, so that nothing works on."""
 
@@ -22,8 +24,8 @@ class Runner(Protocol):
         """How a user calls it."""
         ...
 
-    def check(self, steps: Sequence[Step]) -> None:
-        """PreflightError, with the sum that does not fit, when these steps cannot all run."""
+    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+        """Hold what these steps need; PreflightError when they cannot all run."""
         ...
 
     def started(self) -> AbstractContextManager[None]:

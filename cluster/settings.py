@@ -12,6 +12,7 @@ from pathlib import Path
 import ray
 from pydantic.dataclasses import dataclass
 
+from cluster.runner import NO_PROGRESS_SECONDS
 from operators.base import STRICT, Resources
 from operators.errors import PreflightError
 
@@ -23,8 +24,10 @@ _LEAST_CPUS = 4
 class RaySettings:
     """What a user may tune of Ray."""
 
-    no_progress_seconds: int = 600
+    no_progress_seconds: int = NO_PROGRESS_SECONDS
     """A phase that finishes nothing for so long fails with the operators that wait."""
+    scale_up_seconds: int = 600
+    """A pool with a range waits for its least workers' nodes for so long."""
     object_store_bytes: int = 1 << 30
     """Of a local Ray; a cluster has its own."""
 
@@ -86,7 +89,7 @@ def cores() -> int:
 
 def threads(on: Resources) -> int:
     """Compute threads of a worker on this node: as asked, else the cores its CPUs leave each."""
-    side_by_side = min(on.workers, max(1, int(cores() / on.cpus)))
+    side_by_side = min(on.most, max(1, int(cores() / on.cpus)))
     return on.threads or max(1, cores() // side_by_side)
 
 

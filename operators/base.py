@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import field, fields
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 Transform = Callable[[pa.Table], pa.Table]
@@ -15,11 +15,23 @@ Transform = Callable[[pa.Table], pa.Table]
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
 
 
+def _whole_range(found: object) -> object:
+    ends = found if isinstance(found, tuple | list) else (found, found)
+    whole = all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
+    if len(ends) != 2 or not whole or not 1 <= ends[0] <= ends[1]:
+        raise ValueError(f"expected a number from 1 on or [least, most], found {found!r:.60}")
+    return found
+
+
+Workers = Annotated[int | tuple[int, int], BeforeValidator(_whole_range)]
+
+
 @dataclass(frozen=True, config=STRICT)
 class Resources:
     """What a step runs on. Never part of its identity."""
 
-    workers: Annotated[int, Field(ge=1)] = 1
+    workers: Workers = 1
+    """How many side by side; [least, most] on a cluster that grows."""
     cpus: Annotated[float, Field(gt=0)] = 1.0
     gpus: Annotated[float, Field(ge=0)] = 0.0
     memory: Annotated[int, Field(ge=0)] = 0
@@ -29,6 +41,18 @@ class Resources:
     """Padded tokens a forward pass; 0 lets the encoder choose for its device."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Compute threads of one worker; 0 shares the node's cores among its workers."""
+    label_selector: dict[str, str] = field(default_factory=dict)
+    """Labels of the nodes that may hold a worker, as Ray matches them: {"pool": "gpu"}."""
+
+    @property
+    def least(self) -> int:
+        """Workers without which a run does not start."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most(self) -> int:
+        """Workers at the highest."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 @runtime_checkable

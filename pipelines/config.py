@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from operators.base import Operator, Resources
+from operators.base import Operator, Resources, Searches
 from operators.beside import besides
 from operators.errors import ConfigError
 from operators.model import Model
@@ -154,6 +154,8 @@ def _step(where: str, raw: Any, models: dict[str, Model | None], mistakes: Mista
 
 
 def _model(where: str, name: str, models: dict[str, Model | None], mistakes: Mistakes) -> Model:
+    if isinstance(operator, Searches) and resources and resources.least != resources.most:
+        mistakes.add(f"{where}, resources", "an index has a fixed number of workers, not a range")
     """The model of that name; where there is none, any, so that the other fields are checked."""
     if name not in models:
         mistakes.add(where, f"no model {name!r} under 'models'{did_you_mean(name, models)}")

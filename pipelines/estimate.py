@@ -210,7 +210,7 @@ def _spread_of(sample: Sample, timed: int) -> float:
 
 def _seconds(plan: PhasePlan, number: int, sample: Sample) -> float:
     step = plan.phase.steps[number]
-    return sample.seconds.get(step.operator.name, 0.0) / step.resources.workers
+    return sample.seconds.get(step.operator.name, 0.0) / step.resources.most
 
 
 def _hours_of_last_run(plan: PhasePlan, tokens: Figure | None) -> Figure | None:
@@ -219,7 +219,7 @@ def _hours_of_last_run(plan: PhasePlan, tokens: Figure | None) -> Figure | None:
         return None
     seconds = max(
         (
-            counts["seconds"].get(step.operator.name, 0.0) / step.resources.workers
+            counts["seconds"].get(step.operator.name, 0.0) / step.resources.most
             for step in plan.phase.steps
             if step.operator.loads_model
         ),
@@ -237,6 +237,6 @@ def _cost(plan: PhasePlan, hours: Figure | None, price: float) -> Figure | None:
     if hours is None or not price:
         return None
     models = [step for step in plan.phase.steps if step.operator.loads_model]
-    workers = max((step.resources.workers for step in models), default=1)
+    workers = max((step.resources.most for step in models), default=1)
     how = f"hours × {workers} workers × {price:g} an hour"
     return Figure(hours.value * workers * price, hours.margin * workers * price, how)

@@ -50,6 +50,8 @@ def _halved(job: Job, unit: Unit, alone: Alone) -> list[Outcome]:
     while pending:
         begin, end = pending.pop()
         done = alone(job, unit, begin, end) if end - begin < rows else None
+        if done is None and end - begin == 1:
+            done = alone(job, unit, begin, end)  # a machine may take a process without a cause
         if done is not None:
             outcomes += done
         elif end - begin > 1:
@@ -68,7 +70,9 @@ def _poison(job: Job, unit: Unit, row: int) -> Receipt:
     marked = table.set_column(
         table.schema.get_field_index(columns.ERROR.name),
         columns.ERROR,
-        pa.array([f"{POISON}: every attempt that held it died"], columns.ERROR.type),
+        pa.array(
+            [f"{POISON}: every attempt that held it died or found no end"], columns.ERROR.type
+        ),
     )
     bad = rejected(marked)
     name = f"{unit.id}.r{row}-{row + 1}"
@@ -96,4 +100,5 @@ def _merged(job: Job, unit: Unit, receipts: list[Receipt]) -> Receipt:
         max_norm=max((receipt.max_norm for receipt in lengths), default=0.0),
         not_finite=sum(receipt.not_finite for receipt in receipts),
         seconds={},
+        measured=dict(sum((Counter(receipt.measured) for receipt in receipts), Counter())),
     )

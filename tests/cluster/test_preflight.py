@@ -1,11 +1,12 @@
 """What does not fit the cluster is refused with the sum, before anything starts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.cli import status
-from cluster.preflight import check_fit
+from cluster.preflight import Node, check_fit, matches
 from operators.base import Resources
 from operators.encode.encode import Encode
 from operators.errors import PreflightError
@@ -18,7 +19,7 @@ MODEL = Model("some/model")
 TOKENIZE = Step(Tokenize(model=MODEL), Resources(workers=99, cpus=99))
 
 
-def encode(**resources: float) -> Step:
+def encode(**resources: Any) -> Step:
     return Step(Encode(model=MODEL), Resources(**resources))
 
 
@@ -31,10 +32,11 @@ def encode(**resources: float) -> Step:
         ([encode(workers=2, cpus=0.5)], {"CPU": 2}),
         ([encode(workers=2, gpus=1)], {"CPU": 3, "GPU": 2}),
         ([encode(memory=100)], {"CPU": 2, "memory": 100}),
+        ([encode(workers=[3, 99])], {"CPU": 4}),
     ],
 )
 def test_pools_that_fit_beside_one_cpu_for_reading_and_writing_are_let_through(steps, have):
-    check_fit(steps, have)
+    check_fit(steps, [Node(have)])
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,49 @@ def test_pools_that_fit_beside_one_cpu_for_reading_and_writing_are_let_through(s
 )
 def test_pools_that_do_not_fit_are_refused_with_their_sum(steps, have, sum_):
     with pytest.raises(PreflightError) as caught:
-        check_fit(steps, have)
+        check_fit(steps, [Node(have)])
     assert sum_ in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+SMALL = Node({"CPU": 2.0, "memory": 50.0}, {"pool": "cpu"})
+LARGE = Node({"CPU": 4.0, "GPU": 1.0, "memory": 90.0}, {"pool": "gpu", "zone": "a"})
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (encode(cpus=5), "one encode worker asks for 5 CPUs, and the largest node has 4"),
+        (encode(memory=100), "one encode worker asks for 100 bytes, and the largest node has 90"),
+        (
+            encode(gpus=2, workers=1),
+            "one encode worker asks for 2 GPUs, and the largest node has 1",
+        ),
+        (encode(label_selector={"pool": "tpu"}), "no node has the labels pool=tpu"),
+        (
+            encode(cpus=2, workers=3, label_selector={"pool": "gpu"}),
+            "3 encode workers × 2 = 6 CPUs, and nodes labelled pool=gpu have 4",
+        ),
+    ],
+)
+def test_what_fits_the_sum_but_no_node_or_not_the_labelled_ones_is_refused(step, sentence):
+    with pytest.raises(PreflightError) as caught:
+        check_fit([step], [SMALL, LARGE, SMALL])
+    assert sentence in str(caught.value)
+
+
+def test_workers_on_labelled_nodes_that_hold_them_are_let_through():
+    gpu = encode(cpus=4, gpus=1, label_selector={"pool": "gpu"})
+    check_fit([gpu, encode(label_selector={"pool": "!gpu"}, workers=2)], [SMALL, LARGE, SMALL])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [("gpu", True), ("cpu", False), ("!cpu", True), ("in(cpu, gpu)", True), ("!in(gpu)", False)],
+)
+def test_labels_match_as_ray_matches_them(wanted, fits):
+    assert matches({"pool": wanted}, LARGE.labels) is fits
+    assert matches({"pool": wanted}, {}) is wanted.startswith("!")
 
 
 @pytest.mark.ray

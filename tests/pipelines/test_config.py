@@ -90,8 +90,8 @@ bugdet: {}
         "c.yaml: phase vectors, write, gate: no field 'min_row'; did you mean 'min_rows'?",
         "c.yaml: phase vectors, write: needs field 'table'",
         "c.yaml: phase vectors, step 1: no operator 'tokenise'; did you mean 'tokenize'?",
-        "c.yaml: phase vectors, step 2, resources: field 'workers': input should be greater than "
-        "or equal to 1, found 0",
+        "c.yaml: phase vectors, step 2, resources: field 'workers': expected a number from 1 on or "
+        "[least, most], found 0",
         "c.yaml: phase vectors, step 2, encode: no model 'smal' under 'models'; did you mean "
         "'small'?",
         "c.yaml: phase vectors, step 2, encode: field 'precision': input should be 'fp32', 'bf16' "
@@ -158,6 +158,21 @@ def test_a_secret_in_an_override_is_refused_and_never_echoed():
     found = "\n".join(mistakes(GOOD, "phases.vectors.raed.uri=s3://key:s3cr3t@lake/docs"))
     assert "a URI holds a password" in found
     assert "s3cr3t" not in found
+
+
+@pytest.mark.parametrize("key", ["token", "secret_access_key", "password", "hf_token"])
+def test_a_field_named_like_a_secret_is_refused_and_its_value_never_echoed(key):
+    for change in (f"models.minilm.{key}=hunter2", f"phases.vectors.read.{key}=hunter2"):
+        found = "\n".join(mistakes(GOOD, change))
+        assert f"{key!r} is the name of a secret; credentials come from the environment" in found
+        assert "hunter2" not in found
+
+
+def test_a_hub_token_is_refused_wherever_it_stands():
+    token = "hf_" + "a" * 34
+    found = "\n".join(mistakes(GOOD, f"phases.vectors.read.uri=docs/{token}"))
+    assert "it holds a model hub's token" in found
+    assert token not in found
 
 
 def test_a_port_in_a_uri_is_no_secret():

@@ -1,0 +1,67 @@
+"""Pools with a range on a cluster that grows: ask for the nodes, wait for the least of them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from cluster.preflight import Node, check_fit, needs
+from operators.errors import PreflightError
+from pipelines.spec import Step
+
+_LOOK = 1.0
+"""Seconds between two looks at the nodes."""
+
+
+@contextmanager
+def grown(steps: Sequence[Step], patience: float) -> Iterator[None]:
+    """Hold the cluster at a size that fits the pools; PreflightError when it does not get there.
+
+    Ray Data's own pools do not make a cluster grow once they have their least workers, so the most
+    are asked of the autoscaler beforehand, and given back at the end. Fixed pools ask for nothing.
+    """
+    growing = [s for s in steps if s.operator.loads_model and s.resources.least < s.resources.most]
+    if not growing:
+        check_fit(steps, nodes())
+        yield
+        return
+    from ray.autoscaler.sdk import request_resources
+
+    bundles, labels = _bundles(steps)
+    request_resources(bundles=bundles, bundle_label_selectors=labels)
+    try:
+        _wait_to_fit(steps, patience)
+        yield
+    finally:
+        request_resources(bundles=[])
+
+
+def nodes() -> list[Node]:
+    """The living nodes, as Ray tells of them."""
+    found: Any = ray.nodes()  # type: ignore[no-untyped-call]
+    return [Node(node["Resources"], node["Labels"]) for node in found if node["Alive"]]
+
+
+def _bundles(steps: Sequence[Step]) -> tuple[list[dict[str, float]], list[dict[str, str]]]:
+    """What the largest pools take, and one CPU to read and write; with the labels of each."""
+    models = [step for step in steps if step.operator.loads_model]
+    every = [step.resources for step in models for _ in range(step.resources.most)]
+    asked = [{key: value for key, value in needs(on).items() if value} for on in every]
+    return [*asked, {"CPU": 1.0}], [*(dict(on.label_selector) for on in every), {}]
+
+
+def _wait_to_fit(steps: Sequence[Step], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            check_fit(steps, nodes())
+        except PreflightError as error:
+            if time.monotonic() > deadline:
+                raise PreflightError(
+                    f"after {patience:,.0f} s of waiting for nodes: {error}"
+                ) from error
+            time.sleep(_LOOK)
+        else:
+            return
