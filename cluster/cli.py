@@ -1,9 +1,9 @@
 """The command line: every command, and the one place where an error becomes an exit status."""
 
+import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from cluster import cli_changes, cli_compat, cli_export, cli_schedule, cli_table
-from operators.errors import CorpusmillError
+from cluster import cli_changes, cli_compat, cli_export, cli_jobs, cli_schedule, cli_table, logs
+from operators.errors import ConfigError, CorpusmillError
+from operators.redaction import secret_in
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +27,8 @@ cli_table.app.command()(cli_changes.erase)
 app.command()(cli_compat.compat)
 app.command()(cli_export.export)
 app.command()(cli_schedule.schedule)
+for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):
+    app.command()(command)
 
 _STOPPED = {130: "interrupted", 143: "terminated"}
 
@@ -35,6 +38,15 @@ Set = Annotated[
 ]
 Limit = Annotated[
     int, typer.Option(min=0, help="Read only the first rows of every source; 0 is all.")
+]
+LogJson = Annotated[
+    bool,
+    typer.Option(
+        "--log-json",
+        callback=logs.asked,
+        is_eager=True,
+        help="Say everything on stderr as JSON, an object a line.",
+    ),
 ]
 
 
@@ -47,7 +59,9 @@ def run(  # noqa: PLR0913 - the command's options
     ] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster; none starts one.")] = "",
     limit: Limit = 0,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask above the budget.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask above the budget, nor stop at it.")
+    ] = False,
     rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
     date: Annotated[
         str, typer.Option(help="Logical date of a scheduled run: an ISO date its commit records.")
@@ -62,13 +76,20 @@ def run(  # noqa: PLR0913 - the command's options
         str | None,
         typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),
     ] = None,
+    log_json: LogJson = False,
+    ray_logs: Annotated[
+        bool, typer.Option("--ray-logs", help="Show what Ray and its workers log.")
+    ] = False,
+    allow_insecure: cli_jobs.Insecure = False,
 ) -> None:
     """Run a config's phases and commit their tables."""
     from cluster import commands
 
     asked = commands.asked_for(rerun=rerun, date=date, force=force)
     pipeline = commands.loaded(config, changes, limit)
-    chosen = commands.runner_named(runner, address, no_progress)
+    chosen = commands.runner_named(
+        runner, address, no_progress, ray_logs=ray_logs, allow_insecure=allow_insecure
+    )
     commands.run(pipeline, chosen, asked, yes=yes, lease=not no_lease)
 
 
@@ -123,21 +144,28 @@ def main() -> None:
 
 def status(arguments: Sequence[str]) -> int:
     """Run one command; an error is one clear sentence on stderr and its status (DESIGN §5)."""
+    logs.choose(as_json=bool(os.environ.get(logs.VARIABLE)))
     try:
+        refuse_secrets(arguments)
         app(list(arguments), prog_name="corpusmill")
     except CorpusmillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.say(str(error), {"exit_code": error.exit_code}, logging.ERROR)
         return error.exit_code
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code in _STOPPED:
-            print(f"{_STOPPED[code]}; run again to go on where it stopped", file=sys.stderr)
+            logs.say(f"{_STOPPED[code]}; run again to go on where it stopped", {"exit_code": code})
         return code
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, with its trace
-        traceback.print_exc()
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        logs.LOG.exception("%s: %s", type(error).__name__, error)
         return 1
     return 0
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """ConfigError for a command line that holds a secret: every user of the machine can read it."""
+    for said in (found for each in arguments if (found := secret_in(each))):
+        raise ConfigError((f"the command line: {said}; credentials come from the environment",))
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cluster import logs
+from cluster.cli_jobs import Insecure
+
 
 def schedule(  # noqa: PLR0913 - the command's options
     config: Annotated[str, typer.Argument(help="A YAML config, read anew for each run.")],
@@ -33,6 +36,11 @@ def schedule(  # noqa: PLR0913 - the command's options
     runner: Annotated[str, typer.Option(help="local or ray, as for run.")] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not stop above the budget.")] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", callback=logs.asked, help="Runs say everything as JSON."),
+    ] = False,
+    allow_insecure: Insecure = False,
 ) -> None:
     """Run a config on the dates of a cron, each run in a process of its own."""
     from cluster import commands
@@ -52,6 +60,8 @@ def schedule(  # noqa: PLR0913 - the command's options
     for option, value in (("--runner", runner), ("--address", address)):
         command += [option, value] if value else []
     command += ["--yes"] if yes else []
+    command += ["--log-json"] if log_json else []
+    command += ["--allow-insecure"] if allow_insecure else []
     memory = Memory(table, _plain(name) or Path(config).stem)
     planned = Schedule(dates, command, memory, _say, catch_up)
     if once:

@@ -1,20 +1,28 @@
 """What `run` and `plan` do."""
 
+import logging
 import sys
 import uuid
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import typer
 
+from cluster import logs
 from cluster.dates import logical
 from cluster.execute import Result, run_pipeline
 from cluster.force import overridden, whoever
 from cluster.leases import leased
+from cluster.metrics import Metrics
 from cluster.outlook import outlook
 from cluster.progress import Progress
 from cluster.runner import NO_PROGRESS_SECONDS, Runner
+from cluster.spending import spending
+from cluster.unit_log import UnitLog
+from cluster.watching import Watcher
 from operators.errors import ConfigError, PreflightError
+from operators.redaction import without_secrets
 from pipelines.config import load
 from pipelines.forecast import forecasts
 from pipelines.spec import Asked, Pipeline
@@ -23,7 +31,7 @@ from pipelines.update import Update
 
 def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
     """The pipeline of a config, its overrides and its limit; ConfigError with every mistake."""
-    return _limited(load(config, overrides or ()), limit)
+    return replace(_limited(load(config, overrides or ()), limit), name=Path(config).stem)
 
 
 def asked_for(*, rerun: bool = False, date: str = "", force: str | None = None) -> Asked:
@@ -37,28 +45,37 @@ def asked_for(*, rerun: bool = False, date: str = "", force: str | None = None) 
 
 
 def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: bool) -> None:
-    """Run a pipeline; asks first when the plan is dearer than its budget.
+    """Run a pipeline; asks first when the plan is dearer than its budget, and stops at it.
 
     With `lease`, ConflictError when another run works on one of its tables.
     """
-    if pipeline.budget.max_cost and not yes:
-        _ask(pipeline)
-    progress = Progress()
+    limit = _agreed(pipeline) if pipeline.budget.max_cost and not yes else 0.0
+    progress = Progress(watchers=_watchers(pipeline, runner, limit))
     with leased(pipeline, asked.date, progress) if lease else nullcontext():
         for result in run_pipeline(pipeline, runner, progress, asked):
-            typer.echo(told(result))
+            typer.echo(without_secrets(told(result)))
             if asked.forced_by and (warning := overridden(result)):
-                typer.echo(warning, err=True)
+                progress.say(warning, level=logging.WARNING)
+
+
+def _watchers(pipeline: Pipeline, runner: Runner, limit: float) -> list[Watcher]:
+    """Who follows a run; the one that may stop it comes last."""
+    watchers: list[Watcher] = [UnitLog()] if logs.are_json() else []
+    if runner.name == "ray":
+        watchers.append(Metrics(pipeline.name))
+    return [*watchers, *spending(pipeline.budget, limit)]
 
 
 def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
     """Print what a run would do and take; writes nothing."""
     for forecast in forecasts(pipeline, probe=probe):
         for line in outlook(forecast):
-            typer.echo(line)
+            typer.echo(without_secrets(line))
 
 
-def runner_named(name: str, address: str, no_progress: int = NO_PROGRESS_SECONDS) -> Runner:
+def runner_named(
+    name: str, address: str, no_progress: int = NO_PROGRESS_SECONDS, *, ray_logs: bool = False, allow_insecure: bool = False
+) -> Runner:
     """The runner a user asked for; ConfigError for a name that is neither."""
     chosen = name or ("ray" if address else "local")
     if chosen == "local":
@@ -69,7 +86,10 @@ def runner_named(name: str, address: str, no_progress: int = NO_PROGRESS_SECONDS
         from cluster.ray_runner import RayRunner
         from cluster.settings import RaySettings
 
-        return RayRunner(address, RaySettings(no_progress_seconds=no_progress))
+        tuning = RaySettings(
+            no_progress_seconds=no_progress, logs=ray_logs, allow_insecure=allow_insecure
+        )
+        return RayRunner(address, tuning)
     raise ConfigError((f"--runner {name}: there are local and ray",))
 
 
@@ -98,20 +118,22 @@ def _changes(update: Update) -> list[str]:
     return [*found, f"{update.reused:,} written with the vector of an equal text"]
 
 
-def _ask(pipeline: Pipeline) -> None:
-    """Show the price above the budget and ask; PreflightError where nobody can be asked."""
-    budget = pipeline.budget
+def _agreed(pipeline: Pipeline) -> float:
+    """What the run may cost: the budget, or the dearer plan's price once somebody agreed to it.
+
+    PreflightError where nobody can be asked, or says no.
+    """
+    limit = pipeline.budget.max_cost
     costs = [each.found.cost for each in forecasts(pipeline, probe=True) if each.found]
     price = sum(cost.value + cost.margin for cost in costs if cost)
-    if price <= budget.max_cost:
-        return
-    sentence = (
-        f"the plan costs up to {price:,.2f}, more than budget.max_cost {budget.max_cost:,.2f}"
-    )
+    if price <= limit:
+        return limit
+    sentence = f"the plan costs up to {price:,.2f}, more than budget.max_cost {limit:,.2f}"
     if not sys.stdin.isatty():
         raise PreflightError(f"{sentence}; run with --yes to go on all the same")
     if not typer.confirm(f"{sentence}. Go on?"):
         raise PreflightError(f"{sentence}; not confirmed")
+    return price
 
 
 def _limited(pipeline: Pipeline, limit: int) -> Pipeline:

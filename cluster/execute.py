@@ -36,16 +36,18 @@ def run_pipeline(
     """
     results: list[Result] = []
     versions: dict[str, tuple[str, int]] = {}
-    for phase in pipeline.phases:
-        progress.say(f"phase {phase.name}: planning")
-        plan = plan_phase(pinned(phase), versions, asked)
-        if plan.nothing_to_do:
-            result = Result(phase.name, phase.write.table, plan.parent, None)
-            progress.say(f"phase {phase.name}: nothing changed, version {plan.parent} stays")
-        else:
-            result = run_phase(plan, runner, progress, versions)
-        versions[phase.name] = (result.table, result.version)
-        results.append(result)
+    with progress.over([phase.name for phase in pipeline.phases]):
+        for phase in pipeline.phases:
+            progress.say("planning", {"phase": phase.name})
+            plan = plan_phase(pinned(phase), versions, asked)
+            if plan.nothing_to_do:
+                result = Result(phase.name, phase.write.table, plan.parent, None)
+                told = f"nothing changed, version {plan.parent} stays"
+                progress.say(told, {"phase": phase.name, "version": plan.parent})
+            else:
+                result = run_phase(plan, runner, progress, versions)
+            versions[phase.name] = (result.table, result.version)
+            results.append(result)
     return results
 
 
@@ -59,7 +61,7 @@ def run_phase(
     write = plan.phase.write
     if not write.allow_careless_store:
         refuse_careless_store(write.table)
-    progress.say(f"phase {plan.phase.name}: starting the {runner.name} runner")
+    progress.say(f"starting the {runner.name} runner", _about(plan))
     with runner.started(), runner.fitting(plan.phase.steps):
         plan = _fitted(plan, runner, progress, versions)
         before = len(plan.job.folder.receipts())
@@ -68,11 +70,12 @@ def run_phase(
             if plan.built_on is None
             else (build_on(plan, plan.built_on, runner, progress))
         )
-        progress.say(f"phase {plan.phase.name}: checking and publishing")
+        progress.say("checking and publishing", _about(plan))
         version, counts = publish(
             plan, done.receipts, done.bad_units, done.update, parallel=runner.parallel
         )
-    progress.say(f"phase {plan.phase.name}: version {version} of {write.table}")
+    committed = {"table": write.table, "version": version, "rows": counts.rows_out}
+    progress.say(f"version {version} of {write.table}", _about(plan) | committed)
     return Result(plan.phase.name, write.table, version, counts, before, done.update)
 
 
@@ -85,10 +88,14 @@ def _fitted(
     """The plan with every artefact learned and pinned, and so with its final run key."""
     while steps := unfitted(plan.phase):
         name = plan.phase.steps[steps[0]].operator.name
-        progress.say(f"phase {plan.phase.name}: {name} learns from a sample")
+        progress.say(f"{name} learns from a sample", _about(plan))
         phase: Phase = next(iter(runner.parallel(_Fit(plan), steps[:1])))
         plan = plan_phase(replace(phase, read=plan.phase.read), versions, plan.asked)
     return plan
+
+
+def _about(plan: PhasePlan) -> dict[str, object]:
+    return {"phase": plan.phase.name, "run": plan.run}
 
 
 @dataclass(frozen=True)

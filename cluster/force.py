@@ -25,7 +25,7 @@ def overridden(result: Result) -> str:
     if not forced:
         return ""
     return (
-        f"warning: version {result.version} of {result.table} was published although its gate "
+        f"version {result.version} of {result.table} was published although its gate "
         f"refused it ({'; '.join(forced['reasons'])}); {forced['by']} forced it: "
         f"{forced['because']}"
     )

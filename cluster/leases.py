@@ -24,5 +24,6 @@ def leased(pipeline: Pipeline, date: str, progress: Progress) -> Iterator[None]:
             try:
                 stack.enter_context(held(table, Holder.this_process(date)))
             except SourceError as error:
-                progress.say(f"phase {phase.name}: goes on without a lease: {error}")
+                about = {"phase": phase.name}
+                progress.say(f"goes on without a lease: {error}", about)
         yield

@@ -13,11 +13,12 @@ from operators.base import Transform
 from operators.text.source import Unit
 from pipelines.spec import Step
 from pipelines.work import (
+    Failure,
     Job,
     Outcome,
     Parcel,
     advance,
-    begun_too_often,
+    begun,
     finish,
     guarded,
     open_steps,
@@ -107,10 +108,11 @@ def _prepared(
     job: Job, units: Sequence[Unit], opened: Sequence[tuple[int, Transform]]
 ) -> Iterator[Parcel | Outcome]:
     for unit in units:
-        if failure := begun_too_often(job, unit.id, "unit"):
-            yield failure
+        retries = begun(job, unit.id, "unit")
+        if isinstance(retries, Failure):
+            yield retries
             continue
-        for item in read_parcels(job, unit):
+        for item in read_parcels(job, unit, retries=retries):
             yield guarded(advance, job, item, opened) if isinstance(item, Parcel) else item
 
 

@@ -1,144 +1,112 @@
-"""Progress a person can follow: a bar on a terminal, a line an interval anywhere else."""
+"""Progress a person can follow: one view of all phases on a terminal, lines anywhere else."""
 
-import sys
+import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
-
+from cluster import logs
+from cluster.counting import Count
+from cluster.view import View, on_terminal
+from cluster.watching import Stage, Watcher
 from operators.storage.receipts import Receipt
 from pipelines.plan import PhasePlan
-from pipelines.work import Failure, Outcome
+from pipelines.work import Outcome
 
 Seen = Callable[[Outcome], None]
+_NOTHING: Mapping[str, object] = {}
 
 
 @dataclass
-class Count:
-    """What has come of a phase's units so far."""
-
-    total: int
-    began: float = field(default_factory=time.perf_counter)
-    first: float = 0.0
-    """When the first unit ended: what came before was starting, and tells nothing of the rest."""
-    units: int = 0
-    failed: int = 0
-    rows: int = 0
-    tokens: int = 0
-    truncated: int = 0
-    bad: int = 0
-
-    def add(self, outcome: Outcome) -> None:
-        """Take in an outcome; a part of a unit is none, what stands for all of its parts is."""
-        if ".p" not in outcome.unit:
-            self.units += 1
-            self.first = self.first or time.perf_counter()
-        if isinstance(outcome, Failure):
-            self.failed += 1
-            return
-        self.rows += outcome.rows_out
-        self.tokens += outcome.tokens
-        self.truncated += outcome.truncated
-        self.bad += sum(outcome.bad.values())
-
-    def line(self) -> str:
-        """How far, how fast, how much of it bad, and how long yet."""
-        return f"{self.units:,}/{self.total:,} units, {self.sentence()}{self.remaining()}"
-
-    def sentence(self) -> str:
-        """Rows and tokens with their rates, and what went wrong."""
-        took = max(time.perf_counter() - self.began, 1e-9)
-        parts = [f"{self.rows:,} rows", f"{self.rows / took:,.0f} rows/s"]
-        if self.tokens:
-            parts.append(f"{self.tokens / took:,.0f} tokens/s")
-            parts.append(f"{self.truncated / max(self.rows, 1):.1%} truncated")
-        parts.append(f"{self.bad:,} quarantined")
-        if self.failed:
-            parts.append(f"{self.failed:,} failed")
-        return ", ".join(parts)
-
-    def remaining(self) -> str:
-        """The time left at the rate since the first unit; nothing where that says nothing."""
-        if self.units < 2 or self.units >= self.total:
-            return ""
-        took = time.perf_counter() - self.first
-        left = (self.total - self.units) * took / (self.units - 1)
-        return f", about {left:,.0f} s left"
-
-
-@dataclass(frozen=True)
 class Progress:
-    """Tells what happens, on standard error."""
+    """Tells what happens on standard error, and passes every outcome on to those who watch."""
 
     interval: float = 10.0
     """Seconds between lines where there is no terminal."""
     quiet: bool = False
+    watchers: Sequence[Watcher] = ()
+    _phases: tuple[str, ...] = field(default=(), init=False)
+    _view: View | None = field(default=None, init=False)
 
-    def say(self, sentence: str) -> None:
-        """One line for the reader."""
-        if not self.quiet:
-            _console().print(sentence, highlight=False, soft_wrap=True)
+    def say(
+        self, sentence: str, about: Mapping[str, object] = _NOTHING, level: int = logging.INFO
+    ) -> None:
+        """One line for the reader; about a phase of the view, the end of that phase's line."""
+        phase = str(about.get("phase", ""))
+        if self._view is not None and self._view.has(phase) and level < logging.WARNING:
+            self._view.tell(phase, sentence)
+        elif not self.quiet:
+            logs.say(sentence, about, level)
+
+    @contextmanager
+    def over(self, phases: Sequence[str]) -> Iterator[None]:
+        """Follow a pipeline of these phases."""
+        self._phases = tuple(phases)
+        if self.quiet or logs.are_json() or not on_terminal():
+            yield
+            return
+        try:
+            with View(phases) as self._view:
+                yield
+        finally:
+            self._view = None
 
     @contextmanager
     def phase(self, plan: PhasePlan, receipts: Mapping[str, Receipt]) -> Iterator[Seen]:
         """Follow a phase's units; yields what to call with every outcome."""
-        reused = len(plan.units) - len(plan.pending(receipts))
-        count = Count(len(plan.units) - reused)
-        name = f"phase {plan.phase.name}"
-        if reused:
-            self.say(f"{name}: {reused} of {len(plan.units)} units were finished before")
-        shown = self._bar if _console().is_terminal and not self.quiet else self._lines
-        with shown(name, count) as seen:
-            yield seen
-        self.say(f"{name}: {count.line()}")
-
-    @contextmanager
-    def _bar(self, name: str, count: Count) -> Iterator[Seen]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
-        )
-        with Bar(*columns, console=_console()) as bar:
-            task = bar.add_task(name, total=count.total, facts="")
+        stage = Stage.of(plan, receipts)
+        count, about = Count(stage.waiting), stage.about
+        if before := stage.units - stage.waiting:
+            self.say(f"{before} of {stage.units} units were finished before", about)
+        for watcher in self.watchers:
+            watcher.begins(stage)
+        shown = self._lines if self._view is None else self._moving
+        with shown(stage, count) as show:
 
             def seen(outcome: Outcome) -> None:
                 count.add(outcome)
-                bar.update(task, completed=count.units, facts=count.sentence())
+                show()
+                for watcher in self.watchers:
+                    watcher.saw(stage, outcome)
 
-            yield seen
+            try:
+                yield seen
+            finally:
+                for watcher in self.watchers:
+                    watcher.ends(stage)
+        self.say(count.line(), about | (count.figures() if logs.are_json() else {}))
 
     @contextmanager
-    def _lines(self, name: str, count: Count) -> Iterator[Seen]:
+    def _moving(self, stage: Stage, count: Count) -> Iterator[Callable[[], None]]:
+        view = self._view
+        assert view is not None
+        view.begin(stage.phase, count)
+        try:
+            yield lambda: view.show(stage.phase, count)
+        finally:
+            view.end(stage.phase)
+
+    @contextmanager
+    def _lines(self, stage: Stage, count: Count) -> Iterator[Callable[[], None]]:
         """A line an interval, whether or not a unit ended in it."""
-        ended = threading.Event()
+        ended, about = threading.Event(), stage.about | self._place(stage)
 
         def tell() -> None:
             while not ended.wait(self.interval):
-                self.say(f"{name}: {count.line()}")
+                self.say(count.line(), about | (count.figures() if logs.are_json() else {}))
 
         teller = threading.Thread(target=tell, daemon=True)
         teller.start()
         try:
-            yield count.add
+            yield lambda: None
         finally:
             ended.set()
             teller.join()
 
-
-def _console() -> Console:
-    return Console(file=sys.stderr)
+    def _place(self, stage: Stage) -> dict[str, object]:
+        """Which phase of how many, where there are several."""
+        name = stage.phase.partition(",")[0]
+        if len(self._phases) < 2 or name not in self._phases:
+            return {}
+        return {"number": self._phases.index(name) + 1, "phases": len(self._phases)}

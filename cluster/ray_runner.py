@@ -31,7 +31,7 @@ from pipelines.work import (
     Outcome,
     Parcel,
     advance,
-    begun_too_often,
+    begun,
     finish,
     guarded,
     open_steps,
@@ -206,10 +206,11 @@ class Reading:
         with ExitStack() as stack:
             opened = open_steps(self.job, self.numbers, stack)
             for unit in unpacked_units(batch):
-                if failure := begun_too_often(self.job, unit.id, "read"):
-                    yield packed(failure)
+                retries = begun(self.job, unit.id, "read")
+                if isinstance(retries, Failure):
+                    yield packed(retries)
                     continue
-                for item in read_parcels(self.job, unit):
+                for item in read_parcels(self.job, unit, retries=retries):
                     moved = (
                         guarded(advance, self.job, item, opened)
                         if isinstance(item, Parcel)
@@ -239,9 +240,10 @@ class Modelling:
             return item
         if self.fault:
             return self.fault
-        if failure := begun_too_often(self.job, item.unit, self.stage):
-            return failure
-        return guarded(advance, self.job, item, self.opened)
+        retries = begun(self.job, item.unit, self.stage)
+        if isinstance(retries, Failure):
+            return retries
+        return guarded(advance, self.job, item.again(retries), self.opened)
 
 
 def _with_threads(job: Job, number: int) -> Job:

@@ -12,6 +12,7 @@ from typing import IO, Any
 from cluster.cron import Cron
 from cluster.dates import told
 from cluster.due import SETTLED, Memory, begun, due
+from cluster.logs import error_in
 from operators.errors import CorpusmillError
 
 Say = Callable[[str], None]
@@ -179,5 +180,5 @@ def _pass_on(stream: IO[str], errors: list[str]) -> None:
     for line in stream:
         sys.stderr.write(line)
         sys.stderr.flush()
-        if line.startswith("error: "):
-            errors.append(line.strip())
+        if error := error_in(line):
+            errors.append(error)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import ray
 from pydantic.dataclasses import dataclass
+from ray.exceptions import AuthenticationError
 
+from cluster.authentication import check_cluster
 from cluster.runner import NO_PROGRESS_SECONDS
 from operators.base import STRICT, Resources
 from operators.errors import PreflightError
@@ -30,6 +32,10 @@ class RaySettings:
     """A pool with a range waits for its least workers' nodes for so long."""
     object_store_bytes: int = 1 << 30
     """Of a local Ray; a cluster has its own."""
+    allow_insecure: bool = False
+    """Use a cluster that asks for no token."""
+    logs: bool = False
+    """Pass on what Ray and its workers log."""
 
 
 @contextmanager
@@ -39,9 +45,11 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
         yield
         return
     terminated = signal.getsignal(signal.SIGTERM)
+    level = logging.INFO if chosen.logs else logging.ERROR
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            check_cluster(address, allow_insecure=chosen.allow_insecure)
+            ray.init(address=address, log_to_driver=chosen.logs, logging_level=level)
         else:
             make_token()
             os.environ.setdefault("RAY_worker_niceness", "0")
@@ -50,11 +58,11 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
                 num_cpus=max(_LEAST_CPUS, cores()),
                 include_dashboard=False,
                 object_store_memory=chosen.object_store_bytes,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+                log_to_driver=chosen.logs,
+                logging_level=level,
                 _node_ip_address="127.0.0.1",
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
         where = address or "this machine"
         raise PreflightError(f"no Ray cluster at {where}: {error}") from error
     if threading.current_thread() is threading.main_thread():
@@ -72,7 +80,7 @@ def configure_data(block_bytes: int, chosen: RaySettings) -> None:
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = chosen.no_progress_seconds
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.INFO if chosen.logs else logging.ERROR)
 
 
 def cores() -> int:

@@ -1,15 +1,15 @@
 """Do the pending units of a plan on a runner, suspects alone, and tell which receipts count."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
-from cluster.progress import Progress
+from cluster.progress import Progress, Seen
 from cluster.runner import Runner
 from operators.storage.receipts import Receipt
 from operators.text.source import Unit
 from pipelines.plan import PhasePlan, finished, receipt_names
 from pipelines.suspects import isolate
-from pipelines.work import MAX_ATTEMPTS, Failure, Job
+from pipelines.work import MAX_ATTEMPTS, Failure
 
 
 def stream(
@@ -18,13 +18,15 @@ def stream(
     """Work on what has no receipt yet; the receipts of all units, and why some have none."""
     folder = plan.job.folder
     folder.register({"phase": plan.phase.name, "parent": plan.parent})
-    failures = _stream(plan, runner, progress, folder.receipts())
-    bad_units = _retry_alone(plan, runner, failures)
+    receipts = folder.receipts()
+    with progress.phase(plan, receipts) as seen:
+        failures = _stream(plan, runner, seen, receipts)
+        bad_units = _retry_alone(plan, runner, seen, failures)
     return that_count(plan, folder.receipts()), bad_units
 
 
 def _stream(
-    plan: PhasePlan, runner: Runner, progress: Progress, receipts: Mapping[str, Receipt]
+    plan: PhasePlan, runner: Runner, seen: Seen, receipts: Mapping[str, Receipt]
 ) -> dict[str, Failure]:
     """Run the pending units; the failures by unit. Suspects of earlier attempts wait for later."""
     pending = plan.pending(receipts)
@@ -37,7 +39,7 @@ def _stream(
     failures = dict(suspects)
     todo = [unit for unit in pending if unit.id not in suspects]
     outcomes = runner.run_units(plan.job, todo)
-    with progress.phase(plan, receipts) as seen, closing(outcomes):
+    with closing(outcomes):
         for outcome in outcomes:
             seen(outcome)
             if isinstance(outcome, Failure):
@@ -46,23 +48,22 @@ def _stream(
 
 
 def _retry_alone(
-    plan: PhasePlan, runner: Runner, failures: Mapping[str, Failure]
+    plan: PhasePlan, runner: Runner, seen: Seen, failures: Mapping[str, Failure]
 ) -> dict[str, str]:
     """Give suspects a process of their own; the units that still failed, with their reasons."""
     reasons = {}
     for unit in plan.units:
         failure = failures.get(unit.id)
         if failure is not None and failure.suspect:
-            failure = next(_still_failed(plan.job, unit, runner), None)
+            failure = None
+            for outcome in isolate(plan.job, unit, runner.alone):
+                seen(outcome)
+                if isinstance(outcome, Failure):
+                    failure = failure or outcome
         if failure is not None:
             named = failure.reason.startswith(f"source {unit.pieces[0].uri}:")
             reasons[unit.id] = failure.reason if named else f"{_named(unit)}: {failure.reason}"
     return reasons
-
-
-def _still_failed(job: Job, unit: Unit, runner: Runner) -> Iterator[Failure]:
-    outcomes = isolate(job, unit, runner.alone)
-    return (outcome for outcome in outcomes if isinstance(outcome, Failure))
 
 
 def _named(unit: Unit) -> str:

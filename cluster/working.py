@@ -58,7 +58,7 @@ def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
 def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress) -> Done:
     """Do what is new or changed; other rows stay, and equal texts keep their vectors."""
     name, survey = plan.phase.name, Survey(plan.job, parent)
-    progress.say(f"phase {name}: {parent.told()}")
+    progress.say(parent.told(), {"phase": name, "run": plan.run})
     plan.job.folder.register({"phase": name, "parent": plan.parent})
     stays = survey.rows_that_stay(runner.parallel)
     encoded: dict[str, Receipt] = {}

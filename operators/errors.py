@@ -95,6 +95,25 @@ class PreflightError(CorpusmillError):
 
 
 @dataclass(eq=False)
+class BudgetError(CorpusmillError):
+    """The run stopped at its budget; what was finished is kept."""
+
+    phase: str
+    cost: float
+    limit: float
+    finished: int
+    units: int
+    exit_code: ClassVar[int] = 3
+
+    def __str__(self) -> str:
+        return (
+            f"phase {self.phase}: stopped at the budget: it has cost {self.cost:,.2f} so far, more "
+            f"than {self.limit:,.2f}; {self.finished:,} of {self.units:,} units are finished and "
+            "kept; run again to go on for as much again, raise budget.max_cost, or run with --yes"
+        )
+
+
+@dataclass(eq=False)
 class GateError(CorpusmillError):
     """The candidate version failed its gate; the old version stays, staged files are kept."""
 
@@ -116,3 +135,15 @@ class ConflictError(CorpusmillError):
 
     def __str__(self) -> str:
         return f"table {self.table}: {self.problem}"
+
+
+@dataclass(eq=False)
+class ClusterError(CorpusmillError):
+    """A cluster that was reached and did not do what was asked of it."""
+
+    where: str
+    problem: str
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return f"cluster {self.where}: {self.problem}"

@@ -9,15 +9,17 @@ from operators.base import Operator, Resources, Searches
 from operators.beside import besides
 from operators.errors import ConfigError
 from operators.model import Model
+from operators.redaction import secret_in
 from operators.registry import OPERATORS
 from operators.storage.uri import absolute
 from operators.text.source import Source
 from pipelines.mistakes import Mistakes, did_you_mean, short
-from pipelines.raw import change, parsed, secret_in
+from pipelines.raw import change, parsed, secret_keys
 from pipelines.spec import Budget, Gate, Phase, Pipeline, Step, Write
 
 _TOP = ("models", "phases", "budget")
 _PHASE = ("read", "steps", "write")
+_NO_SECRETS = "credentials come from the environment"
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Pipeline:
@@ -41,8 +43,8 @@ def parse(text: str, source: str = "config", overrides: Sequence[str] = ()) -> P
 
 def _read(text: str, overrides: Sequence[str], mistakes: Mistakes) -> dict[str, Any]:
     """The config's data with its overrides; empty, and a mistake remembered, if it has none."""
-    if any(secret_in(each) for each in (text, *overrides)):
-        mistakes.add("", "a URI holds a password; credentials come from the environment")
+    for said in sorted({secret_in(each) for each in (text, *overrides)} - {""}):
+        mistakes.add("", f"{said}; {_NO_SECRETS}")
     try:
         raw = parsed(text)
     except ValueError as error:
@@ -56,6 +58,8 @@ def _read(text: str, overrides: Sequence[str], mistakes: Mistakes) -> dict[str, 
             change(raw, override)
         except ValueError as error:
             mistakes.add(f"--set {override}", str(error))
+    for key in secret_keys(raw):
+        mistakes.add("", f"{key!r} is the name of a secret; {_NO_SECRETS}")
     return raw
 
 
@@ -150,12 +154,12 @@ def _step(where: str, raw: Any, models: dict[str, Model | None], mistakes: Mista
     if isinstance(fields.get("model"), str):
         fields["model"] = _model(f"{where}, {name}", fields["model"], models, mistakes)
     operator: Operator | None = mistakes.build(f"{where}, {name}", OPERATORS[name], fields)
+    if isinstance(operator, Searches) and resources and resources.least != resources.most:
+        mistakes.add(f"{where}, resources", "an index has a fixed number of workers, not a range")
     return None if operator is None or resources is None else Step(operator, resources)
 
 
 def _model(where: str, name: str, models: dict[str, Model | None], mistakes: Mistakes) -> Model:
-    if isinstance(operator, Searches) and resources and resources.least != resources.most:
-        mistakes.add(f"{where}, resources", "an index has a fixed number of workers, not a range")
     """The model of that name; where there is none, any, so that the other fields are checked."""
     if name not in models:
         mistakes.add(where, f"no model {name!r} under 'models'{did_you_mean(name, models)}")

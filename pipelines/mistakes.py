@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.raw import without_secret
+from operators.redaction import without_secrets
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Mistakes:
     def add(self, where: str, problem: str) -> None:
         """Remember one mistake at a place such as `phase vectors, step 2, quantize`."""
         sentence = ": ".join(part for part in (self.source, where, problem) if part)
-        self.sentences.append(without_secret(sentence))
+        self.sentences.append(without_secrets(sentence))
 
     def keys(self, where: str, found: Iterable[str], known: Iterable[str]) -> None:
         """Remember every key that is not known here."""

@@ -1,13 +1,11 @@
 """A config before its meaning: YAML in which no key comes twice, and changes by `key=value`."""
 
-import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import yaml
 
-_SECRET = re.compile(r"(\w+://)[^/@\s'\"]*:(?!\d+/)[^@\s'\"]+@")
-"""A user name and a password before a host; a port is no password."""
+from operators.redaction import names_secret
 
 
 class _OneKeyOnce(yaml.SafeLoader):
@@ -55,14 +53,15 @@ def change(raw: dict[str, Any], override: str) -> None:
         place[last] = parsed(value)
 
 
-def secret_in(text: str) -> bool:
-    """Whether a URI in the text holds a user name and a password."""
-    return bool(_SECRET.search(text))
-
-
-def without_secret(text: str) -> str:
-    """The text with what stands before the host of such a URI left out."""
-    return _SECRET.sub(r"\1***@", text)
+def secret_keys(raw: Any) -> Iterator[str]:
+    """The keys, anywhere in a config's data, that name a secret and have a value."""
+    items = (
+        raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
+    )
+    for key, value in items:
+        if isinstance(value, str | int) and value and names_secret(str(key)):
+            yield str(key)
+        yield from secret_keys(value)
 
 
 def _inside(place: Any, key: str) -> Any:

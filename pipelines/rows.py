@@ -7,6 +7,7 @@ from operators import columns
 from operators.base import Transform
 from operators.contract import conform
 from operators.errors import CorpusmillError
+from operators.redaction import without_secrets
 
 _MOST_POISON = 16
 """Rows of a unit that may each make a step fail before the fault is the step's, not theirs."""
@@ -50,7 +51,7 @@ def _halving(
             half = len(rows) // 2
             parts = (rows.slice(0, half), rows.slice(half))
             return pa.concat_tables([_halving(transform, part, schema, poison) for part in parts])
-        poison.append(f"{type(error).__name__}: {error}")
+        poison.append(without_secrets(f"{type(error).__name__}: {error}"))
         if len(poison) > _MOST_POISON:
             raise
         reason = pa.array([f"the step failed: {poison[-1]}"], columns.ERROR.type)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from operators import columns
 from operators.arrays import to_matrix
+from operators.measures import whereabouts
 from operators.storage import uri as store
 from operators.storage.keys import write_keys
 from operators.storage.parquet import Shard, write_rows, write_shard
@@ -34,6 +36,14 @@ class Tally:
     not_finite: int = 0
     tokens: int = 0
     truncated: int = 0
+    measured: dict[str, int] = field(default_factory=dict)
+    """What the models' loops told of their work."""
+
+    retries: int = 0
+
+    def heard(self, measured: Mapping[str, int]) -> "Tally":
+        """Add what a step measured."""
+        return replace(self, measured=dict(Counter(self.measured) + Counter(measured)))
 
     def took(self, step: str, seconds: float) -> "Tally":
         """Add the time of a step."""
@@ -92,6 +102,9 @@ def write_receipt(
             max_norm=tally.max_norm,
             not_finite=tally.not_finite,
             seconds=tally.took("write", time.perf_counter() - clock).seconds,
+            measured=tally.measured,
+            retries=tally.retries,
+            worker=whereabouts(),
         )
     )
 

@@ -108,7 +108,7 @@ class Budget:
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
     """Price of one worker of the slowest step for an hour."""
     max_cost: Annotated[float, Field(ge=0)] = 0.0
-    """A dearer plan asks before it runs; 0 never asks."""
+    """A dearer plan asks before it runs, and a run stops once it has cost more; 0 does neither."""
 
     @model_validator(mode="after")
     def _limit_has_a_price(self) -> Self:
@@ -123,3 +123,5 @@ class Pipeline:
 
     phases: tuple[Phase, ...]
     budget: Budget = field(default_factory=Budget)
+    name: str = ""
+    """What its config file is called; metrics are labelled with it."""

@@ -12,6 +12,8 @@ import pyarrow as pa
 from operators.base import Ask, Searches, Transform
 from operators.contract import LEFT_OUT
 from operators.errors import CorpusmillError
+from operators.measures import measured, whereabouts
+from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
 from operators.text.rows import read_unit
 from operators.text.source import Source, Unit
@@ -62,6 +64,8 @@ class Failure:
     exit_code: int = 1
     suspect: bool = False
     fatal: bool = False
+    worker: str = ""
+    """Node and process that met it."""
 
 
 Outcome = Receipt | Failure
@@ -77,8 +81,15 @@ class Parcel:
     table: pa.Table
     tally: Tally = field(default_factory=Tally)
 
+    def again(self, retries: int) -> "Parcel":
+        """The parcel of a unit that was begun so often before."""
+        retries = max(retries, self.tally.retries)
+        return replace(self, tally=replace(self.tally, retries=retries))
 
-def read_parcels(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> Iterator[Parcel | Outcome]:
+
+def read_parcels(
+    job: Job, unit: Unit, begin: int = 0, end: int = -1, retries: int = 0
+) -> Iterator[Parcel | Outcome]:
     """Read a unit, or its rows [begin, end) alone, and pass on what has no receipt yet.
 
     A part without rows gets its receipt here, since no later stage would see it. A unit that
@@ -98,12 +109,13 @@ def read_parcels(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> Iterato
                 name, table = f"{name}.r{begin}-{end}", table.slice(begin, end - begin)
             if job.homes and homes is not None:
                 table = job.homes.prepared(homes, unit, table, seen)
-            tally = Tally(rows_in=len(table), seconds={"read": time.perf_counter() - clock})
+            seconds = {"read": time.perf_counter() - clock}
+            tally = Tally(rows_in=len(table), seconds=seconds, retries=retries)
             parcel = Parcel(name, part, table, tally)
             yield parcel if len(table) else finish(job, parcel)
             clock = time.perf_counter()
     except CorpusmillError as error:
-        yield Failure(unit.id, str(error), error.exit_code)
+        yield failed(unit.id, str(error), error.exit_code)
         return
     if unit.splits:
         yield job.folder.write_receipt(replace(_EMPTY, unit=unit.id, parts=parts))
@@ -114,9 +126,10 @@ def advance(job: Job, parcel: Parcel, opened: Sequence[tuple[int, Transform]]) -
     table, tally = parcel.table, parcel.tally
     for number, transform in opened:
         clock = time.perf_counter()
-        table = through(transform, table, job.schemas[number + 1])
+        with measured() as found:
+            table = through(transform, table, job.schemas[number + 1])
         name = job.steps[number].operator.name
-        tally = tally.took(name, time.perf_counter() - clock).saw(table)
+        tally = tally.took(name, time.perf_counter() - clock).saw(table).heard(found)
     return replace(parcel, table=table, tally=tally)
 
 
@@ -150,9 +163,14 @@ def guarded(
     try:
         return work(job, parcel, *rest, **named)
     except CorpusmillError as error:
-        return Failure(parcel.unit, str(error), error.exit_code)
+        return failed(parcel.unit, str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - one unit's fault must not end the others
-        return Failure(parcel.unit, f"{type(error).__name__}: {error}")
+        return failed(parcel.unit, f"{type(error).__name__}: {error}")
+
+
+def failed(unit: str, reason: str, exit_code: int = 1) -> Failure:
+    """The Failure of a unit in this process, its reason without secrets."""
+    return Failure(unit, without_secrets(reason), exit_code, worker=whereabouts())
 
 
 def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:
@@ -176,11 +194,11 @@ def open_steps(
     return opened
 
 
-def begun_too_often(job: Job, unit: str, stage: str) -> Failure | None:
-    """Leave an attempt marker; a Failure when earlier attempts never came to an end."""
+def begun(job: Job, unit: str, stage: str) -> int | Failure:
+    """Leave an attempt marker; how many attempts died before, a Failure where too many did."""
     before = job.folder.mark_attempt(unit, stage)
     if before < MAX_ATTEMPTS:
-        return None
+        return before
     return Failure(unit, f"begun {before} times in {stage} and never finished", suspect=True)
 
 

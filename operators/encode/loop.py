@@ -11,6 +11,7 @@ from torch import Tensor
 
 from operators.encode.budget import Rows, pack
 from operators.errors import ModelError
+from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measure
 
 _CALLS_IN_FLIGHT = 2
 _SHORT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
@@ -104,6 +105,8 @@ class _Call:
 def _start(forward: Forward, rows: Ragged, chosen: Rows) -> _Call:
     """Queue one batch; on CUDA it returns before the device has finished."""
     ids, mask = padded(rows, chosen, forward.pad)
+    measure(MODEL_TOKENS, int(rows.lengths[chosen].sum()))
+    measure(PADDED_TOKENS, ids.size)
     prompts = None if rows.prompts is None else torch.from_numpy(rows.prompts[chosen])
     result = forward(
         _sent(torch.from_numpy(ids), forward.device),

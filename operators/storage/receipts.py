@@ -5,7 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from operators.errors import SourceError, TableError
@@ -38,6 +38,12 @@ class Receipt:
     seconds: dict[str, float]
     parts: int = -1
     """Number of parts the unit was read as, whose receipts are `<unit>.p00000`…; -1: one part."""
+    measured: dict[str, int] = field(default_factory=dict)
+    """What the models' loops told of their work; receipts of earlier releases tell nothing."""
+    retries: int = 0
+    """How often it had been begun before, by attempts that died."""
+    worker: str = ""
+    """Node and process that wrote it."""
 
     def to_json(self) -> bytes:
         """The receipt as canonical JSON; ValueError for a number that JSON has not."""

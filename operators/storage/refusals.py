@@ -1,23 +1,14 @@
 """What a store's refusal becomes: one sentence with the place, and without secrets."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from operators.errors import SourceError
+from operators.redaction import without_secrets
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ANSWER = re.compile(r"<Code>(\w+)</Code>\s*<Message>(.*?)</Message>", re.DOTALL)
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-
-
-def without_secrets(text: str) -> str:
-    """`text` with the store's secrets blanked out, should an error have quoted one."""
-    for name in _SECRETS:
-        secret = os.environ.get(name, "")
-        text = text.replace(secret, "***") if secret else text
-    return text
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 import pytest
 
 from operators.errors import SourceError
-from operators.storage.refusals import explained, told, without_secrets
+from operators.storage.refusals import explained, told
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
@@ -12,11 +12,6 @@ def test_a_secret_that_an_error_quotes_is_blanked_out(
     with pytest.raises(SourceError) as caught, explained("s3://b/k"):
         raise OSError("signed with hush-hush")
     assert str(caught.value) == "source s3://b/k: OSError: signed with ***"
-
-
-def test_text_without_secrets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
-    assert without_secrets("as it was") == "as it was"
 
 
 def test_an_error_is_told_on_one_line_without_colours() -> None:
