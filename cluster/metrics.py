@@ -4,6 +4,7 @@ Counters count what came back since the driver started; a resumed run does not c
 was finished before. Ray puts `ray_` before a name, and `_total` after a counter's.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from pipelines.work import Outcome
 
 LABELS = ("pipeline", "phase", "run")
 """Of every metric."""
+_SECONDS = 4.0
+"""Between two settings of a gauge; Ray reports every 10 and forgets what was not set since."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,16 @@ class Metrics:
     _waiting: int = field(default=0, init=False)
     _measured: Counter[str] = field(default_factory=Counter, init=False)
     _seconds: Counter[str] = field(default_factory=Counter, init=False)
+    _ended: threading.Event = field(default_factory=threading.Event, init=False)
+    _setting: threading.Thread | None = field(default=None, init=False)
 
     def begins(self, stage: Stage) -> None:
         """Start the shares of a stage anew."""
         self._began, self._waiting = time.perf_counter(), stage.waiting
         self._measured, self._seconds = Counter(), Counter()
-        self._set(stage, "corpusmill_units_planned", stage.units)
-        self._set(stage, "corpusmill_units_waiting", stage.waiting)
+        self._ended.clear()
+        self._setting = threading.Thread(target=self._keep, args=(stage,), daemon=True)
+        self._setting.start()
 
     def saw(self, stage: Stage, outcome: Outcome) -> None:
         """Count what a unit, or a part of one, came to."""
@@ -81,12 +87,19 @@ class Metrics:
             self._waiting -= 1
             result = "finished" if isinstance(outcome, Receipt) else "failed"
             self._add(stage, "corpusmill_units", 1, result)
-        self._set(stage, "corpusmill_units_waiting", max(0, self._waiting))
-        self._shares(stage)
 
     def ends(self, stage: Stage) -> None:
-        """Nothing waits any more."""
-        self._set(stage, "corpusmill_units_waiting", 0)
+        """The gauges show the end for as long as Ray keeps them."""
+        self._ended.set()
+        if self._setting is not None:
+            self._setting.join()
+        self._gauges(stage)
+
+    def _keep(self, stage: Stage) -> None:
+        """Set the gauges again and again: Ray forgets one that was not set for some seconds."""
+        while not self._ended.is_set():
+            self._gauges(stage)
+            self._ended.wait(_SECONDS)
 
     def _count(self, stage: Stage, receipt: Receipt) -> None:
         for name, amount in (
@@ -109,7 +122,9 @@ class Metrics:
         self._measured.update(receipt.measured)
         self._seconds.update(receipt.seconds)
 
-    def _shares(self, stage: Stage) -> None:
+    def _gauges(self, stage: Stage) -> None:
+        self._set(stage, "corpusmill_units_planned", stage.units)
+        self._set(stage, "corpusmill_units_waiting", max(0, self._waiting))
         if padded := self._measured[PADDED_TOKENS]:
             share = 1 - self._measured[MODEL_TOKENS] / padded
             self._set(stage, "corpusmill_padding_share", share)
