@@ -1,0 +1,114 @@
+"""A run stops at its budget, keeps what is finished, and goes on from there."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.execute import run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
+from cluster.spending import Spending, spending
+from cluster.watching import Stage
+from operators.errors import BudgetError
+from operators.storage.receipts import RunFolder, runs
+from operators.storage.table import Table
+from pipelines.config import load
+from pipelines.forecast import forecasts
+from pipelines.spec import Budget
+from pipelines.work import Failure
+from tests.pipeline_builders import config, good_rows, ids_of, lines, vectors_phase, write_files
+
+STAGE = Stage("vectors", "r", units=4, waiting=4, workers=2, models={"encode": 2})
+ENDED = Failure("u1", "whatever")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    """A config of one phase with many units and a price that makes a second cost 1000."""
+    docs = write_files(
+        str(tmp_path / "docs"), {f"{n}.jsonl": lines(good_rows(n, n + 1)) for n in range(80)}
+    )
+    (tmp_path / "rows.yaml").write_text(
+        f"phases: {{ rows: {{ read: {{ uri: {docs}, unit_bytes: 100 }},"
+        f" write: {{ table: {tmp_path}/rows }} }} }}\n"
+        "budget: { price_per_hour: 3600000, max_cost: 1 }\n"
+    )
+    return str(tmp_path / "rows.yaml")
+
+
+def test_a_run_that_passes_its_budget_stops_and_the_next_goes_on(place, tmp_path):
+    table = str(tmp_path / "rows")
+    pipeline = load(place)
+    with pytest.raises(BudgetError) as caught:
+        run_pipeline(
+            pipeline, LocalRunner(), Progress(quiet=True, watchers=spending(pipeline.budget, 1.0))
+        )
+    assert caught.value.exit_code == 3
+    assert caught.value.cost > 1.0
+    assert Table(table).version() == -1
+    (run,) = runs(table)
+    kept = RunFolder(table, run).receipts()
+    assert caught.value.finished <= len(kept) < caught.value.units
+    (result,) = run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))
+    assert result.reused_units == len(kept)
+    assert ids_of(table) == [f"d{n:04d}" for n in range(80)]
+
+
+def test_the_command_stops_with_status_3_and_yes_lifts_the_limit(place, cli):
+    pipeline = load(place)
+    planned = sum(f.found.cost.value + f.found.cost.margin for f in forecasts(pipeline, probe=True))
+    budget = f"budget.max_cost={max(planned, 1.0) * 2}"
+    code, out, err = cli("run", place, "--set", budget)
+    assert (code, out) == (3, "")
+    assert re.search(
+        r"error: phase rows: stopped at the budget: it has cost [\d,.]+ so far, more than [\d,.]+; "
+        r"\d+ of \d+ units are finished and kept; run again to go on for as much again, "
+        r"raise budget.max_cost, or run with --yes",
+        err,
+    )
+    code, out, err = cli("run", place, "--yes")
+    assert code == 0
+    assert re.search(r"phase rows: \d+ of \d+ units were finished before", err)
+    assert "80 rows" in out
+
+
+def test_a_plan_above_the_budget_is_refused_before_anything_is_written(cli, tmp_path, tiny_model):
+    docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 20))})
+    phase = vectors_phase(docs, str(tmp_path / "vectors"))
+    budget = "budget: { price_per_hour: 3600000, max_cost: 0.0001 }\n"
+    (tmp_path / "vectors.yaml").write_text(config(tiny_model, vectors=phase) + budget)
+    code, _, err = cli("run", str(tmp_path / "vectors.yaml"))
+    assert code == 3
+    assert "run with --yes to go on all the same" in err
+    assert not (tmp_path / "vectors").exists()
+
+
+def test_the_last_unit_is_no_reason_to_stop():
+    watcher = Spending(price_per_hour=1e12, limit=0.001)
+    watcher.begins(replace(STAGE, waiting=1))
+    watcher.saw(STAGE, ENDED)
+
+
+def test_a_suspect_that_is_yet_to_run_alone_has_not_ended():
+    watcher = Spending(price_per_hour=1e12, limit=0.001)
+    watcher.begins(replace(STAGE, waiting=1))
+    with pytest.raises(BudgetError):
+        watcher.saw(STAGE, replace(ENDED, suspect=True))
+
+
+def test_what_earlier_phases_cost_counts():
+    watcher = Spending(price_per_hour=1e12, limit=0.001)
+    watcher.begins(replace(STAGE, waiting=1))
+    watcher.saw(STAGE, ENDED)
+    watcher.ends(STAGE)
+    cheap = replace(watcher, price_per_hour=1e-12)
+    cheap._spent = watcher._spent
+    cheap.begins(STAGE)
+    with pytest.raises(BudgetError, match="1 of 4 units are finished"):
+        cheap.saw(STAGE, ENDED)
+
+
+def test_no_limit_watches_nothing():
+    assert spending(Budget(price_per_hour=5), 0.0) == []
