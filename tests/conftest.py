@@ -63,7 +63,7 @@ _LONG = frozenset(
 """Files whose tests write tables or load models: they take half of the time of the inner loop."""
 _RAY = re.compile(r"(?<![a-z])ray(?![a-z])")
 ACCESS = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret-never-shown"}
-_REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+REGION = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 _OFF = ("master.telemetry", "admin.ui", "webdav", "s3.iam", "s3.autoCreateBucket")
 
@@ -112,9 +112,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         seaweedfs(weed, tmp_path_factory.mktemp("s3")) as endpoint,
         pytest.MonkeyPatch.context() as patch,
     ):
-        for name, value in {**ACCESS, **_REGION, "AWS_ENDPOINT_URL": endpoint}.items():
+        for name, value in {**ACCESS, **REGION, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
-        _make_bucket()
+        make_bucket()
         yield lambda: f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
@@ -212,7 +212,8 @@ def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the S3 server does not answer")
 
 
-def _make_bucket() -> None:
+def make_bucket() -> None:
+    """Make the bucket of the tests on the server of the environment."""
     import s3fs
 
     for _ in range(100):  # the server answers before it can store
