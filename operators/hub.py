@@ -1,10 +1,12 @@
 """Where a model's files lie on this machine: a local folder, else a hub repository's snapshot."""
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
 from operators.errors import ModelError
+from operators.redaction import without_secrets
 
 _WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 _NEVER = ["*.bin", "*.pkl", "*.pt", "*.py", "onnx/*", "openvino/*"]
@@ -30,10 +32,14 @@ def _snapshot(name: str, revision: str) -> tuple[Path, str]:
 
     try:
         found = snapshot_download(
-            name, revision=revision or None, allow_patterns=_WANTED, ignore_patterns=_NEVER
+            name,
+            revision=revision or None,
+            allow_patterns=_WANTED,
+            ignore_patterns=_NEVER,
+            token=os.environ.get("HF_TOKEN") or False,  # not what a login left on this machine
         )
     except Exception as error:  # the hub client's errors share no base class
-        cause = " ".join(str(error).split("\n")[0].split())
+        cause = without_secrets(" ".join(str(error).split("\n")[0].split()))
         wanted = f" at revision {revision!r}" if revision else ""
         raise ModelError(
             name,

@@ -165,7 +165,8 @@ def _weights(folder: Path, model: str) -> tuple[Path, ...]:
     if whole.is_file():
         return (whole,)
     index = modules.read_json(folder / "model.safetensors.index.json", model)
-    files = tuple(folder / name for name in sorted(set(index.get("weight_map", {}).values())))
+    names = sorted(set(index.get("weight_map", {}).values()))
+    files = tuple(modules.below(folder, str(name), model) for name in names)
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ModelError(model, f"its weight file {missing[0]} is missing")

@@ -71,6 +71,13 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
     return value
 
 
+def below(folder: Path, name: str, model: str) -> Path:
+    """A file that a model's own JSON names; ModelError where that is outside of its folder."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ModelError(model, f"names {name!r}, which is outside of its folder")
+    return folder / name
+
+
 def read_modules(folder: Path, model: str) -> Modules:
     """Read modules.json in its old and new spellings; ModelError names what is not supported."""
     listing = folder / "modules.json"
@@ -83,7 +90,7 @@ def read_modules(folder: Path, model: str) -> Modules:
     pooling: Pooling | None = None
     head: list[Dense | Normalize] = []
     for kind, entry in zip(kinds[1:], entries[1:], strict=True):
-        place = folder / entry["path"]
+        place = below(folder, str(entry["path"]), model)
         config = read_json(place / "config.json", model)
         if kind == "Pooling" and pooling is None and not head:
             pooling = _pooling(config, model)
@@ -94,7 +101,8 @@ def read_modules(folder: Path, model: str) -> Modules:
             head.append(Normalize())
         elif kind != "Dropout":  # which does nothing outside training
             raise ModelError(model, f"module {entry['type']} is not supported where it stands")
-    return Modules(folder / entries[0]["path"], pooling, tuple(head), declared=True)
+    transformer = below(folder, str(entries[0]["path"]), model)
+    return Modules(transformer, pooling, tuple(head), declared=True)
 
 
 def output_dim(width: int, head: tuple[Dense | Normalize, ...], model: str) -> int:

@@ -55,13 +55,18 @@ def without_secrets(text: str) -> str:
 
 def secret_in(text: str) -> str:
     """What secret a text holds, as a clause such as "a URI holds a password"; empty for none."""
+    if said := secret_look_of(text):
+        return said
+    held = any(secret in text for secret in secrets_of(os.environ))
+    return "it holds a secret of the environment" if held else ""
+
+
+def secret_look_of(text: str) -> str:
+    """The same, by its looks alone: 15 µs a URI, where the environment takes ten times that."""
     for (shape, _), said in zip(_SHAPES, _SAID, strict=True):
         if shape.search(text):
             return said
-    if _SIGNED.search(text):
-        return "it holds a signed URL"
-    held = any(secret in text for secret in secrets_of(os.environ))
-    return "it holds a secret of the environment" if held else ""
+    return "it holds a signed URL" if _SIGNED.search(text) else ""
 
 
 def names_secret(name: str) -> bool:

@@ -54,6 +54,9 @@ class Receipt:
         """The receipt that `to_json` wrote; ValueError or TypeError when it is anything else."""
         fields = json.loads(data)
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+        named = (fields["quarantine"], *(shard.path for shard in fields["shards"]))
+        if outside := next((path for path in named if store.leads_out(path)), None):
+            raise ValueError(f"it names {outside!r}, which is not under the table")
         return cls(**fields)
 
 

@@ -91,7 +91,9 @@ class Table:
         with log.explained(self.uri):
             adds = pa.table(delta.get_add_actions(flatten=True)).sort_by("path")
         columns = (adds["path"], adds["size_bytes"], adds["num_records"])
-        rows = zip(*(column.to_numpy(zero_copy_only=False) for column in columns), strict=True)
+        rows = [*zip(*(column.to_numpy(zero_copy_only=False) for column in columns), strict=True)]
+        if outside := next((path for path, _, _ in rows if store.leads_out(path)), None):
+            raise TableError(self.uri, f"its log names a file that is not under it: {outside!r}")
         return [TableFile(p, store.join(self.uri, p), int(size), int(n)) for p, size, n in rows]
 
     def history(self) -> list[Commit]:

@@ -4,10 +4,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 import fsspec
 
-from operators.errors import SourceError
+from operators.errors import ConfigError, SourceError
+from operators.redaction import secret_look_of, without_secrets
 from operators.storage.refusals import explained as explained
 
 
@@ -21,7 +23,13 @@ class File:
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of `uri` and the path in it; credentials come from the environment."""
+    """The fsspec file system of `uri` and the path in it; credentials come from the environment.
+
+    ConfigError for a URI that holds a secret.
+    """
+    if said := secret_look_of(uri):
+        problem = f"{without_secrets(uri)}: {said}; credentials come from the environment"
+        raise ConfigError((problem,))
     protocol = fsspec.utils.get_protocol(uri)
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
     fs = fsspec.filesystem(protocol, **options)
@@ -29,8 +37,16 @@ def filesystem(uri: str) -> tuple[Any, str]:
 
 
 def join(base: str, *parts: str) -> str:
-    """Append path segments to a URI."""
+    """Append path segments to a URI; SourceError for one that would lead out of it."""
+    for part in parts:
+        if _climbs(part):
+            raise SourceError(base, f"{part!r} leads out of it")
     return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path, as a log or a receipt names it, is not one below its folder."""
+    return path.startswith("/") or "://" in path or _climbs(path)
 
 
 def is_local(uri: str) -> bool:
@@ -186,6 +202,11 @@ def prune(folder: str) -> None:
         for path, _, _ in os.walk(absolute(folder), topdown=False):
             with suppress(OSError):  # not empty
                 os.rmdir(path)  # noqa: PTH106 - os.walk gives strings
+
+
+def _climbs(path: str) -> bool:
+    """Whether a segment is `..`, also as a URL spells it: a Delta log holds encoded paths."""
+    return ".." in unquote(path).split("/")
 
 
 def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:

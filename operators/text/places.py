@@ -1,5 +1,6 @@
 """Where a row came from, told so that moving the whole source changes nothing."""
 
+from operators.errors import SourceError
 from operators.storage import uri as store
 from operators.text.source import Source
 
@@ -19,10 +20,17 @@ def relative(root: str, uri: str) -> str:
 
 
 def located(source: Source, file: str) -> str:
-    """The URI of a file that `relative` told: its inverse."""
+    """The URI of a file that `relative` told: its inverse; SourceError for one outside."""
     root = root_of(source)
-    if "://" in file or file.startswith("/"):
+    if store.leads_out(file):
+        if ".." in file.split("/") or not _plain(file).startswith(_plain(root).rstrip("/") + "/"):
+            raise SourceError(root, f"a table's row says that it came from {file!r}, outside of it")
         return file
     if file == root.rpartition("/")[2] and store.names_in(root) is None:
         return root
     return store.join(root, file)
+
+
+def _plain(uri: str) -> str:
+    """A URI whose scheme has one name: a listing calls what a config calls s3a:// s3://."""
+    return uri.replace("s3a://", "s3://", 1)
