@@ -74,7 +74,12 @@ def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
 
 
 def runner_named(
-    name: str, address: str, no_progress: int = NO_PROGRESS_SECONDS, *, ray_logs: bool = False, allow_insecure: bool = False
+    name: str,
+    address: str,
+    no_progress: int = NO_PROGRESS_SECONDS,
+    *,
+    ray_logs: bool = False,
+    allow_insecure: bool = False,
 ) -> Runner:
     """The runner a user asked for; ConfigError for a name that is neither."""
     chosen = name or ("ray" if address else "local")

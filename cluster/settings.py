@@ -65,6 +65,8 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
         where = address or "this machine"
         raise PreflightError(f"no Ray cluster at {where}: {error}") from error
+    except SystemExit as end:  # SIGTERM met Ray's handler, which is there while it starts
+        raise SystemExit(143 if end.code == signal.SIGTERM else end.code) from end
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminated)  # Ray put its own there: a stack and exit 15
     try:
