@@ -31,6 +31,8 @@ for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):
     app.command()(command)
 
 _STOPPED = {130: "interrupted", 143: "terminated"}
+_received: list[int] = []
+"""The status of the signal that ends this process; Ray makes 1 of it where it waits (2.60)."""
 
 Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `corpusmill schema`.")]
 Set = Annotated[
@@ -153,6 +155,7 @@ def status(arguments: Sequence[str]) -> int:
         return error.exit_code
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = _received.pop() if _received else code
         if code in _STOPPED:
             logs.say(f"{_STOPPED[code]}; run again to go on where it stopped", {"exit_code": code})
         return code
@@ -169,6 +172,7 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
+    _received.append(128 + number)
     raise SystemExit(128 + number)
 
 
