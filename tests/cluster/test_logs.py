@@ -89,18 +89,20 @@ def test_the_environment_asks_for_json_of_every_command(cli, monkeypatch, tmp_pa
     assert err.startswith("error: table ")
 
 
-def test_a_fault_of_ours_is_one_object_with_its_trace(capsys):
-    logs.choose(as_json=True)
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "sentences"])
+def test_a_fault_of_ours_shows_its_trace_without_secrets(as_json, capsys):
+    logs.choose(as_json=as_json)
     try:
         raise KeyError("AWS_SECRET_ACCESS_KEY=abcdefgh")
     except KeyError:
-        logs.LOG.exception("it broke")
+        logs.LOG.exception("it broke with s3://key:%s@lake", "abcdefgh")
     finally:
         logs.choose(as_json=False)
-    (line,) = objects(capsys.readouterr().err)
-    assert line["event"] == "it broke"
-    assert "Traceback" in line["trace"]
-    assert "abcdefgh" not in line["trace"]
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "abcdefgh" not in said
+    event = objects(said)[0]["event"] if as_json else said.splitlines()[-1].partition(": ")[2]
+    assert event == "it broke with s3://***@lake"
 
 
 def test_text_outside_ascii_and_line_ends_stay_on_one_line(capsys):
