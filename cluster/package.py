@@ -102,14 +102,14 @@ def never_travels(name: str) -> bool:
 
 def packaged(config: str, working_dir: str) -> Package:
     """The folder that travels with a config, its own unless another that holds it is named."""
-    path = Path(config).absolute()
-    root = Path(working_dir).absolute() if working_dir else path.parent
+    path = Path(os.path.abspath(config))  # noqa: PTH100 - links in it stay, as a volume has them
+    root = Path(os.path.abspath(working_dir)) if working_dir else path.parent  # noqa: PTH100
     if not root.is_dir():
         raise ConfigError((f"--working-dir {root}: there is no such folder",))
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not (path.is_relative_to(root) and path.resolve().is_relative_to(root.resolve())):
         problem = f"{config} is not in it; the config travels within it"
         raise ConfigError((f"--working-dir {root}: {problem}",))
-    inside = path.resolve().relative_to(root.resolve())
+    inside = path.relative_to(root)
     if barred := [part for part in inside.parts if never_travels(part)]:
         problem = f"{barred[0]!r} is a name that never travels to a cluster; rename or move it"
         raise ConfigError((f"{config}: {problem}",))

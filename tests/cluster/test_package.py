@@ -52,6 +52,17 @@ def test_a_config_travels_in_the_folder_that_is_named(folder):
     assert (package.root, package.config) == (folder.parent, "project/embed.yaml")
 
 
+def test_a_config_in_a_mounted_volume_travels_by_the_name_that_links_to_it(tmp_path):
+    """Kubernetes mounts a ConfigMap as links to a folder whose name changes with each update."""
+    (tmp_path / "..2026_11_22").mkdir()
+    (tmp_path / "..2026_11_22" / "embed.yaml").write_text("x")
+    (tmp_path / "..data").symlink_to("..2026_11_22")
+    (tmp_path / "embed.yaml").symlink_to("..data/embed.yaml")
+    package = packaged(str(tmp_path / "embed.yaml"), "")
+    assert (package.root, package.config) == (tmp_path, "embed.yaml")
+    assert not any("embed.yaml" in pattern for pattern in package.excludes())
+
+
 @pytest.mark.parametrize(
     ("config", "working_dir", "phrase"),
     [
