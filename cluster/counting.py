@@ -69,4 +69,5 @@ class Count:
         found: dict[str, object] = {name: getattr(self, name) for name in names}
         seconds = round(time.perf_counter() - self.began, 3)
         left = round(self.seconds_left(), 1)
-        return {**found, "quarantined": self.bad, "seconds": seconds, "seconds_left": left}
+        later = {"seconds_left": left} if left else {}
+        return {**found, "quarantined": self.bad, "seconds": seconds, **later}

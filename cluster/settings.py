@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from ray.exceptions import AuthenticationError
 
 from cluster.authentication import check_cluster
+from cluster.quiet import quiet_start
 from cluster.runner import NO_PROGRESS_SECONDS
 from operators.base import STRICT, Resources
 from operators.errors import PreflightError
@@ -49,19 +50,21 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     try:
         if address:
             check_cluster(address, allow_insecure=chosen.allow_insecure)
-            ray.init(address=address, log_to_driver=chosen.logs, logging_level=level)
+            with quiet_start(logs=chosen.logs):
+                ray.init(address=address, log_to_driver=chosen.logs, logging_level=level)
         else:
             make_token()
             os.environ.setdefault("RAY_worker_niceness", "0")
-            ray.init(
-                address="local",
-                num_cpus=max(_LEAST_CPUS, cores()),
-                include_dashboard=False,
-                object_store_memory=chosen.object_store_bytes,
-                log_to_driver=chosen.logs,
-                logging_level=level,
-                _node_ip_address="127.0.0.1",
-            )
+            with quiet_start(logs=chosen.logs):
+                ray.init(
+                    address="local",
+                    num_cpus=max(_LEAST_CPUS, cores()),
+                    include_dashboard=False,
+                    object_store_memory=chosen.object_store_bytes,
+                    log_to_driver=chosen.logs,
+                    logging_level=level,
+                    _node_ip_address="127.0.0.1",
+                )
     except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
         where = address or "this machine"
         raise PreflightError(f"no Ray cluster at {where}: {error}") from error
