@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from pipelines.spec import Gate, Phase, Pipeline, Step, Write
 from tests.pipeline_builders import UNIT_BYTES
 
 ON = Resources()
+DEADLY, ENDLESS = "arsenic", "molasses"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -76,12 +78,41 @@ class Raise:
         yield partial(_raise, self.word)
 
 
+@dataclass(frozen=True, config=STRICT)
+class Hang:
+    """Find no end for a text that holds `word`."""
+
+    word: str
+    name: ClassVar[str] = "hang"
+    version: ClassVar[int] = 1
+    loads_model: ClassVar[bool] = True
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require(self.name, schema, columns.TEXT)
+        return schema
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        yield partial(_hang, self.word)
+
+
 def poisoned(docs: str, table: str) -> Pipeline:
     """Rows that hold `mercury` kill a task, `arsenic` an actor, `lemon` raises."""
-    steps = (Step(KillTask("mercury")), Step(KillModel("arsenic")), Step(Raise("lemon")))
-    write = Write(table, Gate(max_bad_rows=5))
-    phase = Phase("texts", Source(uri=docs, unit_bytes=UNIT_BYTES), steps, write)
-    return Pipeline((phase,))
+    steps = (Step(KillTask("mercury")), Step(KillModel(DEADLY)), Step(Raise("lemon")))
+    return _pipeline(Source(uri=docs, unit_bytes=UNIT_BYTES), table, steps)
+
+
+def on_ray(docs: str, table: str, address: str, unit_bytes: str) -> None:
+    """Rows that hold `arsenic` kill an actor, `molasses` never ends; any other field is kept."""
+    from cluster.execute import run_pipeline
+    from cluster.progress import Progress
+    from cluster.ray_runner import RayRunner
+    from cluster.settings import RaySettings
+
+    steps = (Step(KillModel(DEADLY)), Step(Hang(ENDLESS)))
+    source = Source(uri=docs, unit_bytes=int(unit_bytes))
+    runner = RayRunner(address, RaySettings(no_progress_seconds=12))
+    run_pipeline(_pipeline(source, table, steps), runner, Progress())
 
 
 def main() -> None:
@@ -91,6 +122,10 @@ def main() -> None:
     from cluster.progress import Progress
 
     run_pipeline(poisoned(*sys.argv[1:]), LocalRunner(), Progress(quiet=True))
+
+
+def _pipeline(source: Source, table: str, steps: tuple[Step, ...]) -> Pipeline:
+    return Pipeline((Phase("texts", source, steps, Write(table, Gate(max_bad_rows=5))),))
 
 
 def _holds(word: str, table: pa.Table) -> bool:
@@ -103,7 +138,19 @@ def _kill(word: str, table: pa.Table) -> pa.Table:
     return table
 
 
+def _hang(word: str, table: pa.Table) -> pa.Table:
+    if _holds(word, table):
+        time.sleep(1e6)
+    return table
+
+
 def _raise(word: str, table: pa.Table) -> pa.Table:
     if _holds(word, table):
         raise ArithmeticError(f"no step digests a {word}")
     return table
+
+
+if __name__ == "__main__":
+    from tests import poison  # by its own name, for the workers to find its operators
+
+    poison.on_ray(*sys.argv[1:])

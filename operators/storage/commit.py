@@ -24,6 +24,9 @@ from operators.storage import uri as store
 from operators.storage.parquet import Shard
 from operators.storage.stored import stored
 
+_FORGOTTEN = "No files in log segment"
+"""What deltalake says when the first log entry, which it has just written, is not there."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -101,8 +104,7 @@ def check_written(uri: str, change: Change, run_key: str) -> None:
     version = change.parent + 1
     entry = log.read_entry(uri, version)
     if entry is None:
-        problem = f"the store accepted the commit of version {version} but does not have it"
-        raise TableError(uri, problem)
+        raise TableError(uri, _not_there(version))
     if run_key_of(entry) != run_key or entry.adds != {s.path: s.size for s in change.added}:
         problem = f"version {version} is another run's, although the store accepted ours"
         raise ConflictError(uri, f"{problem}; it does not honour conditional writes")
@@ -131,11 +133,17 @@ def explain_refusal(uri: str, parent: int, run_key: str, error: DeltaError) -> i
     version = landed(uri, parent, newest, run_key)
     if version is not None:
         return version
+    if newest <= parent and _FORGOTTEN in str(error):
+        raise TableError(uri, _not_there(parent + 1)) from error
     if newest > parent or isinstance(error, CommitFailedError):
         problem = f"another run committed version {parent + 1} first; nothing was committed"
         raise ConflictError(uri, problem) from error
     with log.explained(uri):
         raise error
+
+
+def _not_there(version: int) -> str:
+    return f"the store accepted the commit of version {version} but does not have it"
 
 
 def _check_same_schema(uri: str, parent: DeltaTable, schema: Schema) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ APP = "corpusmill"
 """Our key in a log entry's commitInfo, and the application id of its transaction."""
 _ENTRY = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.(.+\.)?parquet")
+_BROKEN = "error reading a body from connection"
+"""In the words of deltalake's client, which repeats a request but not one whose answer broke."""
+_PAUSES = (0.2, 1.0, 5.0)
+"""Seconds before each repetition."""
 
 _PLAIN = frozenset({"timestampNtz", "vacuumProtocolCheck"})
 """Features of a Delta table that leave its rows what its files hold."""
@@ -41,7 +46,7 @@ def handle(uri: str, version: int | None = None) -> DeltaTable:
     """Deltalake's handle on a version; TableError when the table or the version is not there."""
     with explained(uri):
         try:
-            return DeltaTable(uri, version=version, storage_options=options(uri))
+            return _opened(uri, version)
         except DeltaError as error:
             newest = newest_version(uri)
             if newest < 0:
@@ -59,7 +64,7 @@ def newest_version(uri: str) -> int:
     """The newest version, -1 when there is no table."""
     with explained(uri):
         try:
-            return DeltaTable(uri, storage_options=options(uri)).version()
+            return _opened(uri).version()
         except TableNotFoundError:
             return -1
 
@@ -134,6 +139,18 @@ def lineage_at(uri: str, version: int) -> dict[str, Any] | None:
             return found
         version = version - 1 if entry.restored is None else entry.restored
     return None
+
+
+def _opened(uri: str, version: int | None = None) -> DeltaTable:
+    """Deltalake's own table; what broke on the way to us is asked again, as its client does not."""
+    for pause in _PAUSES:
+        try:
+            return DeltaTable(uri, version=version, storage_options=options(uri))
+        except DeltaError as error:
+            if _BROKEN not in str(error):
+                raise
+            time.sleep(pause)
+    return DeltaTable(uri, version=version, storage_options=options(uri))
 
 
 def _names(uri: str) -> list[str]:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-NODES: tuple[Mapping[str, Any], ...] = (
+Node = Mapping[str, Any]
+"""What `ray start` is told of a node."""
+NODES: tuple[Node, ...] = (
     {"num_cpus": 2, "labels": {"pool": "driver"}},
     {"num_cpus": 2, "num_gpus": 1, "labels": {"pool": "model"}},
     {"num_cpus": 2, "num_gpus": 1, "labels": {"pool": "model"}},
@@ -23,7 +25,7 @@ NODES: tuple[Mapping[str, Any], ...] = (
 _SHARED = {
     "object_store_memory": 150 << 20,
     "include_dashboard": False,
-    "node_ip_address": "127.0.0.1",
+    "node_ip_address": "127.0.0.2",
 }
 PROJECT = Path(__file__).parents[2]
 _QUICK = {
@@ -44,7 +46,7 @@ class Nodes:
     _input: IO[str]
     _output: IO[str]
 
-    def add(self, node: Mapping[str, Any]) -> None:
+    def add(self, node: Node) -> None:
         """Start one more node and wait for it."""
         self._input.write(json.dumps(node) + "\n")
         self._input.flush()
@@ -54,7 +56,7 @@ class Nodes:
 
 @contextmanager
 def started(
-    folder: Path, environment: Mapping[str, str], nodes: Sequence[Mapping[str, Any]] = NODES
+    folder: Path, environment: Mapping[str, str], nodes: Sequence[Node] = NODES
 ) -> Iterator[Nodes]:
     """Start a cluster with a token of its own; what it says goes to `nodes.log` in `folder`."""
     token = folder / "token"
@@ -98,10 +100,10 @@ def main() -> None:
     cluster: Any = Cluster()
     for line in sys.stdin:
         if line.strip():
-            cluster.add_node(**_SHARED, **json.loads(line))
+            cluster.add_node(**{**_SHARED, **json.loads(line)})
             answer = {"nodes": len(cluster.list_all_nodes())}
         else:
-            answer = {"address": cluster.address}
+            answer = {"address": f"127.0.0.2:{cluster.address.rpartition(':')[2]}"}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     cluster.shutdown()

@@ -27,7 +27,7 @@ _ANSWERS = {
     "expired": (403, "ExpiredToken"),
 }
 _WRITES = {"PUT", "POST", "DELETE"}
-_ONLY = {"truncated": {"GET"}, "lost": _WRITES, "lying": {"PUT"}}
+_ONLY = {"truncated": {"GET"}, "lost": _WRITES, "lying": {"PUT"}, "forgetting": {"PUT"}}
 """Methods that a kind of fault is for; the other kinds are for every request."""
 
 
@@ -38,6 +38,7 @@ class Weather:
     500, 503, expired: such an answer. reset: the connection breaks before the server has the
     request. lost: it breaks after the server did what was asked. truncated: half a body.
     stall: `seconds` pass first. lying: who lost a conditional PUT is told that it won.
+    forgetting: a conditional PUT of a log entry is answered, and not done.
     """
 
     shares: Mapping[str, float]
@@ -114,8 +115,13 @@ class Server:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or harm it."""
         weather, kind = self.weather, self.weather.drawn(request.method)
+        if kind == "forgetting" and "/_delta_log/" not in request.path:
+            kind = ""
         if kind and kind != "lying":
             weather.met[kind] += 1
+        if kind == "forgetting":
+            await request.read()
+            return _won()
         if kind in _ANSWERS:
             await request.read()
             status, code = _ANSWERS[kind]
@@ -144,7 +150,7 @@ class Server:
                 return _broken(request)
             if kind == "lying" and found.status == HTTPStatus.PRECONDITION_FAILED:
                 self.weather.met[kind] += 1
-                return web.Response(headers={"ETag": '"0"'})
+                return _won()
             answer = web.StreamResponse(status=found.status, reason=found.reason)
             for name, value in found.headers.items():
                 if name.lower() not in _HOP:
@@ -159,6 +165,10 @@ class Server:
                 return _broken(request, answer)
             await answer.write_eof()
             return answer
+
+
+def _won() -> web.Response:
+    return web.Response(headers={"ETag": '"0"'})
 
 
 def _broken(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:

@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -127,11 +126,10 @@ def lose_head(world: World, phase: str, seed: int) -> Report:
         return again.report("head", 1 if gone else 0)
 
 
-def storm(world: World, kind: str, phase: str, seed: int, **weather: float) -> Report:
+def storm(world: World, kind: str, phase: str, seed: int, share: float = 0.04) -> Report:
     """A share of the requests to S3 meets a fault, from the first look at the source on."""
     trial = world.trial(phase, on_s3=True)
     runs = Runs(trial, world.environment)
-    share = weather.get("share", 0.04)
     faults = 0
     for turn in range(2):
         world.proxy.change({kind: share}, seed + turn)
@@ -175,24 +173,22 @@ def lie(world: World, phase: str, seed: int) -> Report:
     return runs.report("lying", min(1, met), complaint)
 
 
-def lie_later(world: World, phase: str, seed: int) -> Report:
-    """Two runs of one table on a store that begins to lie after both were let in."""
+def forget(world: World, phase: str, seed: int) -> Report:
+    """A store that begins to lie in the middle and keeps no commit is found out by reading back."""
     trial = world.trial(phase, on_s3=True)
-    both = [Runs(trial, world.environment, ("--no-lease", "--rerun")) for _ in range(2)]
-    threads = [threading.Thread(target=each.once) for each in both]
-    for thread in threads:
-        thread.start()
-    while not runs_of(trial.table) and any(thread.is_alive() for thread in threads):
-        time.sleep(0.05)
-    world.proxy.change({"lying": 1.0}, seed)
-    for thread in threads:
-        thread.join()
+    runs = Runs(trial, world.environment)
+
+    def lie_later(process: subprocess.Popen[bytes]) -> None:
+        _wait_for_receipts(trial, process)
+        world.proxy.change({"forgetting": 1.0}, seed)
+
+    runs.once(lie_later)
     met = world.proxy.change()
-    codes = [both[0].codes[0], both[1].codes[0]]
-    both[0].codes = [*codes, 1] if 0 not in codes else [*codes, 0]
-    both[0].until_done()
-    complaint = "" if {*codes} <= {0, 1, 5} else f"unheard-of exit codes {codes}"
-    return both[0].report("lying later", min(1, met), complaint)
+    complaint = "" if runs.codes[0] else "the run ended well although its commit is not there"
+    if met and "does not have it" not in trial.said():
+        complaint = "the run did not say that its commit is not there"
+    runs.until_done()
+    return runs.report("forgetting", min(1, met), complaint)
 
 
 def _ray(address: str) -> tuple[str, ...]:

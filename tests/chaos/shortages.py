@@ -1,0 +1,129 @@
+"""What runs out or stands still: the disk, the object store, rows that kill or never end."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from operators.storage.table import Table
+from tests.chaos import nodes
+from tests.chaos.scenarios import Report, Runs
+from tests.chaos.trial import PATIENCE, Compared, ended
+from tests.chaos.world import World
+from tests.pipeline_builders import good_rows, ids_of, lines, quarantined, write_files
+from tests.poison import DEADLY, ENDLESS
+
+_ROWS = 60
+_SCRIPT = """
+mount -t tmpfs -o size={small}k none {place} || exit 77
+{run}; echo $? > {codes}
+mount -o remount,size=64m {place}
+{run}; echo $? >> {codes}
+cp -a {place}/. {kept}
+"""
+"""In a mount name space of its own, so that nothing is left mounted."""
+_BLOB = 3 << 20
+_SMALL_STORE: tuple[nodes.Node, ...] = ({"num_cpus": 4, "object_store_memory": 80 << 20},)
+
+
+def fill_disk(world: World, phase: str, seed: int) -> Report:
+    """The disk is full in the middle: the run fails, and goes on when there is room."""
+    trial, chance = world.trial(phase), random.Random(seed)
+    runs, codes, kept = (
+        Runs(trial, world.environment),
+        trial.folder / "codes",
+        trial.folder / "kept",
+    )
+    Path(trial.place).mkdir()
+    kept.mkdir()
+    command = f"{sys.executable} -m cluster.cli run {trial.config()} >> {trial.output} 2>&1"
+    script = _SCRIPT.format(
+        small=chance.randint(80, 200), place=trial.place, run=command, codes=codes, kept=kept
+    )
+    subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], cwd=nodes.PROJECT, check=False, timeout=PATIENCE
+    )
+    if not codes.exists():
+        return Report(
+            "disk full", phase, 0, Compared(0, 0, 0), [], complaint="no mount name spaces here"
+        )
+    runs.codes = [int(line) for line in codes.read_text().split()]
+    trial.place = str(kept)
+    full = runs.codes[0] != 0
+    complaint = "" if full and "No space left" in trial.said() else "the full disk was not told"
+    return runs.report("disk full", int(full), complaint)
+
+
+def fill_object_store(world: World, seed: int) -> Report:
+    """Units pass through an object store that holds a few of them."""
+    trial = world.trial("documents")
+    chance = random.Random(seed)
+    rows = [{**row, "blob": chance.randbytes(_BLOB // 2).hex()} for row in good_rows(0, _ROWS)]
+    docs = write_files(f"{trial.folder}/docs", {"a.jsonl": lines(rows)})
+    table = f"{trial.place}/poison"
+    with nodes.started(trial.folder, world.environment, _SMALL_STORE) as cluster:
+        environment = {**world.environment, **cluster.environment}
+        code = _poisoned(trial.output, environment, docs, table, cluster.address, 4 * _BLOB)
+        spilled = _spilled(cluster)
+    return Report("object store full", "texts", int(spilled), _against(table, set()), [code])
+
+
+def poison(world: World, seed: int) -> Report:
+    """Rows that kill their process are put aside alone, and every other row is saved."""
+    return _bad_row(world, seed, DEADLY, "poison row")
+
+
+def hang(world: World, seed: int) -> Report:
+    """A row whose step never ends is put aside alone, and every other row is saved."""
+    return _bad_row(world, seed, ENDLESS, "hung step")
+
+
+def _bad_row(world: World, seed: int, word: str, kind: str) -> Report:
+    cluster, trial = world.cluster, world.trial("documents")
+    bad = random.Random(seed).randrange(_ROWS)
+    rows = [dict(row) for row in good_rows(0, _ROWS)]
+    rows[bad]["text"] = f"{rows[bad]['text']} {word}"
+    docs = write_files(f"{trial.folder}/docs", {"a.jsonl": lines(rows)})
+    table, codes = f"{trial.place}/poison", []
+    while codes[-1:] != [0] and len(codes) < 6:
+        environment = {**world.environment, **cluster.environment}
+        codes.append(_poisoned(trial.output, environment, docs, table, cluster.address, 1000))
+    name = str(rows[bad]["id"])
+    complaint = "" if {each for each, _ in quarantined(table)} == {name} else "not put aside alone"
+    return Report(kind, "texts", 1, _against(table, {name}), codes, complaint=complaint)
+
+
+def _poisoned(
+    output: Path, environment: dict[str, str], docs: str, table: str, address: str, unit_bytes: int
+) -> int:
+    command = [sys.executable, "-m", "tests.poison", docs, table, address, str(unit_bytes)]
+    with output.open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=nodes.PROJECT, stdout=log, stderr=log, env=environment
+        )
+        return ended(process)
+
+
+def _against(table: str, aside: set[str]) -> Compared:
+    wanted = {str(row["id"]) for row in good_rows(0, _ROWS)} - aside
+    found = ids_of(table) if Table(table).version() >= 0 else []
+    return Compared(
+        len(wanted - set(found)), len(found) - len(set(found)), len(set(found) - wanted)
+    )
+
+
+def _spilled(cluster: nodes.Nodes) -> bool:
+    """Whether the object store wrote to disk what it could not hold, by its own metrics."""
+    code = (
+        "import ray; from ray._private.internal_api import memory_summary; "
+        f"ray.init('{cluster.address}', logging_level='ERROR'); "
+        "print(memory_summary(stats_only=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "Spilled" in done.stdout
