@@ -36,6 +36,8 @@ def _stream(
         for unit in pending
         if not unit.splits and attempts.get(unit.id, 0) >= MAX_ATTEMPTS
     }
+    for suspect in suspects.values():
+        seen(suspect)
     failures = dict(suspects)
     todo = [unit for unit in pending if unit.id not in suspects]
     outcomes = runner.run_units(plan.job, todo)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from typing import Any
 import pytest
 
 from cluster import logs
+from operators.storage.receipts import RunFolder
+from operators.text.source import Source
+from pipelines.config import load
+from pipelines.plan import plan_phase
+from pipelines.work import MAX_ATTEMPTS
 from tests import corpora
 from tests.pipeline_builders import good_rows, lines, write_files
 
@@ -62,6 +68,27 @@ def test_with_log_json_every_line_is_an_object_with_its_phase_run_unit_and_worke
     )
     committed = next(line for line in told if "version" in line)
     assert (committed["version"], committed["rows"], committed["phase"]) == (0, 5, "rows")
+
+
+def test_units_that_died_before_are_told_to_be_begun_again_or_to_run_alone(tmp_path, place, cli):
+    """Attempts of a process that was killed are markers that have no receipt."""
+    phase = replace(load(place).phases[0], read=Source(uri=f"{tmp_path}/docs", unit_bytes=60))
+    plan = plan_phase(phase)
+    often = {unit.id: times for unit, times in zip(plan.units, (2, MAX_ATTEMPTS), strict=False)}
+    for unit, times in often.items():
+        for _ in range(times):
+            plan.job.folder.mark_attempt(unit, "unit")
+    code, _, err = cli("run", place, "--log-json", "--set", "phases.rows.read.unit_bytes=60")
+    assert code == 0
+    (again,) = (line for line in objects(err) if line["event"] == "unit was begun again")
+    assert (again["retries"], again["unit"]) == (2, plan.units[0].id)
+    (alone,) = (line for line in objects(err) if line["event"] == "unit runs alone")
+    assert (alone["unit"], alone["reason"]) == (plan.units[1].id, "begun too often")
+    receipts = RunFolder(f"{tmp_path}/rows", again["run"]).receipts()
+    assert {unit: receipts[unit].retries for unit in often} == {
+        again["unit"]: 2,
+        plan.units[1].id: 0,
+    }
 
 
 def test_without_it_the_same_run_says_sentences(place, cli):

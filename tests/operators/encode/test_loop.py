@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.encode.budget import pack, padded_tokens
 from operators.encode.loop import Loop, Ragged, padded
 from operators.errors import ModelError
+from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measured
 
 CPU = torch.device("cpu")
 
@@ -118,3 +120,13 @@ def test_two_calls_in_flight_on_a_gpu_give_the_same_rows():
     rows = [[n] * (n % 9) for n in range(200)]
     found = Loop(Sums(device=torch.device("cuda")), 64).encode_unit(ragged(rows))
     np.testing.assert_array_equal(found, expected(rows))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 40))
+def test_the_loop_measures_what_went_through_the_model_with_and_without_padding(lengths, budget):
+    rows = ragged([[1] * length for length in lengths])
+    with measured() as found:
+        Loop(Sums(), budget).encode_unit(rows)
+    batches = pack(rows.lengths, budget)
+    assert found[MODEL_TOKENS] == sum(lengths)
+    assert found[PADDED_TOKENS] == padded_tokens(rows.lengths, batches) >= sum(lengths)

@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,6 +19,15 @@ def a_receipt(unit: str = "u1", tokens: int = 7) -> Receipt:
 def test_a_receipt_survives_its_json() -> None:
     receipt = replace(a_receipt(), parts=2, shards=(SHARD, SHARD))
     assert Receipt.from_json(receipt.to_json()) == receipt
+
+
+def test_a_receipt_of_an_earlier_release_is_read_and_has_nothing_to_tell_of_its_worker() -> None:
+    fields = json.loads(a_receipt().to_json())
+    for name in ("measured", "retries", "worker"):
+        del fields[name]
+    found = Receipt.from_json(json.dumps(fields).encode())
+    assert found == a_receipt()
+    assert (found.measured, found.retries, found.worker) == ({}, 0, "")
 
 
 def test_a_norm_that_json_has_not_is_refused_when_written() -> None:
