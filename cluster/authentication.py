@@ -96,7 +96,8 @@ def _head_of(address: str) -> str:
     from ray._private.services import canonicalize_bootstrap_address_or_die
 
     try:
-        return canonicalize_bootstrap_address_or_die(address)
+        found = canonicalize_bootstrap_address_or_die(address)
+        return found if address == "auto" else address
     except (ConnectionError, ValueError, OSError) as error:
         raise PreflightError(f"--address {address}: no Ray cluster is there: {error}") from error
 

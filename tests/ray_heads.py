@@ -106,7 +106,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     """Terminate the head; whatever of it is left after a while is killed."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
-    _, left = psutil.wait_procs(family, timeout=8)
+    _, left = psutil.wait_procs(family, timeout=3)
     for each in left:
         each.kill()
     psutil.wait_procs(left, timeout=15)

@@ -1,14 +1,16 @@
-"""Who asks for a token: a dashboard that serves everybody is refused, and so is none at all."""
+"""Who asks for a token: a cluster that serves everybody is refused, and so is none at all."""
 
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 import pytest
 
-from cluster.authentication import dashboard_headers, found_token
+from cluster.authentication import check_cluster, dashboard_headers, found_token
 from operators.errors import PreflightError
 
 VERSION = {"version": "4", "ray_version": "2.60.0"}
@@ -98,3 +100,66 @@ def test_a_token_file_that_is_named_and_cannot_be_read_is_told(home, monkeypatch
 def test_what_is_no_dashboard_is_told(status, said, phrase):
     with serving("", status, said) as url, pytest.raises(PreflightError, match=phrase):
         dashboard_headers(url, "", allow_insecure=True)
+
+
+@contextmanager
+def heading(token: str) -> Iterator[str]:
+    """What answers drivers as a head that asks for `token`, or for none; its address."""
+
+    class Answer(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+                sent = dict(context.invocation_metadata()).get("authorization", "")
+                if token and sent != f"Bearer {token}":
+                    context.abort(grpc.StatusCode.UNAUTHENTICATED, "missing or incorrect")
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=(Answer(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
+
+
+@pytest.fixture
+def no_tls(monkeypatch):
+    monkeypatch.delenv("RAY_USE_TLS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # else Ray is told, for the whole process
+
+
+def test_a_head_that_serves_everybody_is_refused_unless_it_is_allowed(no_tls):
+    with heading("") as address:
+        with pytest.raises(PreflightError, match=r"asks for no token.*--allow-insecure"):
+            check_cluster(address, allow_insecure=False)
+        check_cluster(address, allow_insecure=True)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_head_with_a_token_takes_the_right_one_alone(no_tls, monkeypatch, allowed):
+    with heading("right") as address:
+        with pytest.raises(PreflightError, match="asks for a token and there is none"):
+            check_cluster(address, allow_insecure=allowed)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "wrong")
+        with pytest.raises(PreflightError, match="does not take the token"):
+            check_cluster(address, allow_insecure=allowed)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
+        check_cluster(address, allow_insecure=allowed)
+
+
+@pytest.mark.parametrize(
+    ("address", "phrase"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("nonsense", "no Ray cluster is there"),
+        ("ray://127.0.0.1:10001", "use corpusmill submit"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_in_a_sentence(no_tls, address, phrase):
+    with pytest.raises(PreflightError) as caught:
+        check_cluster(address, allow_insecure=True)
+    assert phrase in str(caught.value)

@@ -1,4 +1,4 @@
-"""Jobs on a real Ray cluster with a token: submitted, told, repeated, stopped."""
+"""Jobs on a real Ray cluster with a token and TLS: submitted, told, repeated, stopped."""
 
 import signal
 import subprocess
@@ -13,6 +13,7 @@ from cluster.authentication import check_cluster
 from operators.errors import PreflightError
 from operators.storage.lease import LEASES
 from operators.storage.table import Table
+from tests.certificates import issued
 from tests.cluster.conftest import Cli
 from tests.pipeline_builders import (
     config,
@@ -39,8 +40,15 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def head(token: Path) -> Iterator[Head]:
-    with started({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}) as head:
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    from ray.util import get_node_ip_address
+
+    return issued(tmp_path_factory.mktemp("tls"), ["127.0.0.1", get_node_ip_address()])
+
+
+@pytest.fixture(scope="module")
+def head(token: Path, tls: dict[str, str]) -> Iterator[Head]:
+    with started({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **tls}) as head:
         yield head
 
 
@@ -180,14 +188,8 @@ def test_a_job_that_no_node_takes_is_taken_back(mill, head, token):
 
 
 def test_the_jobs_and_the_cluster_are_open_to_those_with_the_token_alone(
-    mill, head, monkeypatch, project, token
+    mill, head, monkeypatch, project, token, tls
 ):
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
-    code, _, error = mill("status")
-    assert code == 3
-    assert "does not take the token" in error
-    with pytest.raises(PreflightError, match="does not take the token"):
-        check_cluster(head.address, allow_insecure=True)
     script = (
         "import sys\nfrom cluster.settings import RaySettings, connected\n"
         "with connected(sys.argv[1], RaySettings()):\n"
@@ -196,11 +198,29 @@ def test_the_jobs_and_the_cluster_are_open_to_those_with_the_token_alone(
     done = subprocess.run(
         [sys.executable, "-c", script, head.address],
         cwd=project,
-        env=clean({"RAY_AUTH_TOKEN_PATH": str(token)}),
+        env=clean({"RAY_AUTH_TOKEN_PATH": str(token), **tls}),
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stdout) == (0, "4.0\n"), done.stderr
+    for name, value in tls.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+    code, _, error = mill("status")
+    assert code == 3
+    assert "does not take the token" in error
+    with pytest.raises(PreflightError, match="does not take the token"):
+        check_cluster(head.address, allow_insecure=True)
+
+
+def test_without_its_certificates_a_cluster_with_tls_does_not_answer(head, tls, monkeypatch):
+    monkeypatch.delenv("RAY_USE_TLS", raising=False)
+    with pytest.raises(PreflightError, match=r"no Ray cluster answers at .*RAY_USE_TLS=1"):
+        check_cluster(head.address, allow_insecure=True)
+    for name, value in {**tls, "RAY_TLS_CA_CERT": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PreflightError, match="RAY_USE_TLS=1 needs the files"):
+        check_cluster(head.address, allow_insecure=True)
 
 
 def leases(folder: Path) -> list[Path]:
