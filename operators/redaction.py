@@ -10,11 +10,14 @@ _NAMED = re.compile(
 )
 """Names of environment variables and of fields that hold secrets."""
 _NO_SECRET = re.compile(
-    r"(?i)(_FILE|_PATH|_URI|_URL|_ID|_DIR|_MODE|_BUDGET|_PROVIDER|APPLICATION_CREDENTIALS)$"
+    r"(?i)(_FILE|_PATH|_URI|_URL|_ID|_DIR|_MODE|_BUDGET|_PROVIDER|_NAME|_REF|_ARN|_HOST|_PORT"
+    r"|_TYPE|_TTL|_VERSION|_ENABLED|APPLICATION_CREDENTIALS)$"
 )
 """Endings of names that only say where a secret is, or whose it is."""
 _SHORTEST = 8
 """Characters of a secret worth hiding; blanking out shorter ones would garble any sentence."""
+_SURE = 16
+"""Characters from which on a text that has one cannot have it by chance, and is refused."""
 HIDDEN = "***"
 
 _SHAPES = (
@@ -57,7 +60,7 @@ def secret_in(text: str) -> str:
     """What secret a text holds, as a clause such as "a URI holds a password"; empty for none."""
     if said := secret_look_of(text):
         return said
-    held = any(secret in text for secret in secrets_of(os.environ))
+    held = any(secret in text for secret in secrets_of(os.environ) if len(secret) >= _SURE)
     return "it holds a secret of the environment" if held else ""
 
 

@@ -60,9 +60,15 @@ def test_what_looks_like_a_secret_is_blanked(text, secret):
     "name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "RAY_AUTH_TOKEN"]
 )
 def test_a_secret_of_the_environment_is_blanked_whatever_it_looks_like(name, monkeypatch):
-    monkeypatch.setenv(name, "plain words")
-    assert without_secrets("signed with plain words.") == "signed with ***."
-    assert secret_in("uri: plain words") == "it holds a secret of the environment"
+    monkeypatch.setenv(name, "some plain words")
+    assert without_secrets("signed with some plain words.") == "signed with ***."
+    assert secret_in("uri: some plain words") == "it holds a secret of the environment"
+
+
+def test_a_secret_that_may_be_in_a_text_by_chance_is_blanked_and_refuses_nothing(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "vectors-1")
+    assert secret_in("table: out/vectors-1") == ""
+    assert without_secrets("table: out/vectors-1") == "table: out/***"
 
 
 def test_of_two_secrets_of_which_one_begins_the_other_nothing_stays(monkeypatch):
@@ -76,6 +82,7 @@ def test_names_that_only_say_where_a_secret_is_hold_none():
     none = (
         *("RAY_AUTH_TOKEN_PATH", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID", "n_tokens"),
         *("GOOGLE_APPLICATION_CREDENTIALS", "token_budget", "TOKENIZERS_PARALLELISM", "key"),
+        *("SECRET_NAME", "TOKEN_URL", "SECRET_ARN", "password_enabled"),
     )
     assert all(map(names_secret, held))
     assert not any(map(names_secret, none))

@@ -46,7 +46,7 @@ def test_all_mistakes_of_one_mapping_are_told():
     mistakes = Mistakes("c")
     assert mistakes.build("r", Resources, {"workers": 0, "gpu": 1, "cpus": "many"}) is None
     assert mistakes.sentences == [
-        "c: r: field 'workers': input should be greater than or equal to 1, found 0",
+        "c: r: field 'workers': expected a number from 1 on or [least, most], found 0",
         "c: r: field 'cpus': input should be a valid number, unable to parse string as a number, "
         "found 'many'",
         "c: r: no field 'gpu'; did you mean 'gpus'?",
