@@ -23,7 +23,14 @@ _PORTS = (
     *("object-manager-port", "runtime-env-agent-port"),
 )
 _BIN = Path(sys.executable).parent
-_PATIENCE = 120.0
+_PATIENCE = 300.0
+_PATIENT = {
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_worker_niceness": "0",
+}
+"""A head on a machine that is busy with other tests is slow, not dead."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def started(environment: Mapping[str, str]) -> Iterator[Head]:
         head = Head(
             f"http://127.0.0.1:{ports['dashboard-port']}", f"127.0.0.1:{ports['port']}", folder
         )
-        _wait_for(head.url, process)
+        _wait_for(head.url, process, folder / "log")
         yield head
     finally:
         _ended(process)
@@ -82,15 +89,17 @@ def _begun(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=clean({"RAY_worker_niceness": "0", **environment}),
+            env=clean({**_PATIENT, **environment}),
         )
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the head ended with status {process.returncode}")
+            raise RuntimeError(
+                f"the head ended with status {process.returncode}: {log.read_text()}"
+            )
         try:
             urllib.request.urlopen(f"{url}/api/version", timeout=5).close()
         except urllib.error.HTTPError:
