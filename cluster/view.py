@@ -84,4 +84,5 @@ class _Units(MofNCompleteColumn):
 
 def on_terminal() -> bool:
     """Whether standard error is a terminal that lines can move on."""
-    return Console(file=sys.stderr).is_terminal
+    console = Console(file=sys.stderr)
+    return console.is_terminal and not console.is_dumb_terminal
