@@ -18,6 +18,9 @@ from operators.redaction import secret_in
 from operators.storage.uri import is_local
 from pipelines.raw import change, parsed
 
+_NOT_YET = "No available agent"
+_TRIES = 4
+"""Of submitting to a head that is not ready; each takes ten seconds."""
 _TOO_LARGE = ("exceed", "413", "too large")
 
 
@@ -117,12 +120,7 @@ def _already(job: Job, order: Order) -> Job:
 def _sent(jobs: Jobs, order: Order, name: str) -> tuple[Job, bool]:
     with answered(jobs.url):
         try:
-            jobs.client.submit_job(
-                entrypoint=shlex.join(order.command),
-                runtime_env=order.runtime(),
-                submission_id=name,
-                metadata={"digest": order.digest, "config": order.package.config},
-            )
+            _send(jobs, order, name)
         except (RuntimeError, ValueError) as error:
             if "already exists" in str(error):  # somebody was a moment faster
                 return _already(jobs.get(name), order), False
@@ -130,6 +128,23 @@ def _sent(jobs: Jobs, order: Order, name: str) -> tuple[Job, bool]:
                 raise _too_large(order.package) from error
             raise RuntimeError(str(error)) from error
     return jobs.get(name), True
+
+
+def _send(jobs: Jobs, order: Order, name: str) -> None:
+    """Submit; a head that has just started says for a while that nobody takes jobs."""
+    for last in [False] * (_TRIES - 1) + [True]:
+        try:
+            jobs.client.submit_job(
+                entrypoint=shlex.join(order.command),
+                runtime_env=order.runtime(),
+                submission_id=name,
+                metadata={"digest": order.digest, "config": order.package.config},
+            )
+        except RuntimeError as error:
+            if last or _NOT_YET not in str(error):
+                raise
+        else:
+            return
 
 
 def _too_large(package: Package) -> PreflightError:

@@ -2,12 +2,11 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ _PORTS = (
     *("object-manager-port", "runtime-env-agent-port"),
 )
 _BIN = Path(sys.executable).parent
-_PATIENCE = 300.0
+_PATIENCE = 120.0
+_TRIES = 3
 _PATIENT = {
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_health_check_timeout_ms": "60000",
@@ -49,14 +49,11 @@ class Head:
 def started(environment: Mapping[str, str]) -> Iterator[Head]:
     """A head with only these of Ray's variables in its environment; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mill-"))  # short, for the paths of its sockets
-    ports = dict(zip(_PORTS, _chosen(), strict=True))
-    process = _begun(folder, ports, environment)
+    process, ports = _up(folder, environment)
     try:
-        head = Head(
+        yield Head(
             f"http://127.0.0.1:{ports['dashboard-port']}", f"127.0.0.1:{ports['port']}", folder
         )
-        _wait_for(head.url, process, folder / "log")
-        yield head
     finally:
         _ended(process)
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,26 +90,41 @@ def _begun(
         )
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _up(
+    folder: Path, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], dict[str, int]]:
+    """A head that takes jobs, and its ports.
+
+    A raylet gives its agent 15 s to start and dies otherwise, so a busy machine needs more tries.
+    """
+    for _ in range(_TRIES):
+        ports = dict(zip(_PORTS, _chosen(), strict=True))
+        process = _begun(folder, ports, environment)
+        if _listens(ports["dashboard-port"], process) and _listens(
+            ports["dashboard-agent-listen-port"], process
+        ):
+            return process, ports
+        _ended(process)
+    raise RuntimeError(f"the head does not start: {(folder / 'log').read_text()}")
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the port is opened before the process ends, or the patience does."""
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(
-                f"the head ended with status {process.returncode}: {log.read_text()}"
-            )
+    while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"{url}/api/version", timeout=5).close()
-        except urllib.error.HTTPError:
-            return
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
         except OSError:
             time.sleep(0.1)
         else:
-            return
-    raise RuntimeError("the head's dashboard does not answer")
+            return True
+    return False
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
     """Terminate the head; whatever of it is left after a while is killed."""
+    if process.poll() is not None:
+        return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
     _, left = psutil.wait_procs(family, timeout=3)
