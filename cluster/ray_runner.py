@@ -155,7 +155,7 @@ def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset
         data = data.map_batches(
             Modelling,
             fn_constructor_args=(job, tuple(range(model, stop)), asks),
-            batch_size=None,
+            batch_size=1,  # a unit; on a GPU, Ray refuses to take blocks as they come
             batch_format="pyarrow",
             compute=_pool(on, searches=searches),
             num_cpus=on.cpus,

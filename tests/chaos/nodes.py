@@ -91,6 +91,7 @@ def started(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdout.close()
 
 
 def main() -> None:

@@ -97,6 +97,7 @@ def proxied(upstream: str) -> Iterator[Proxy]:
     finally:
         process.terminate()
         process.wait()
+        process.stdout.close()
 
 
 class Server:

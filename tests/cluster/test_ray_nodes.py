@@ -11,7 +11,7 @@ import yaml
 
 from tests.chaos import nodes
 from tests.chaos.trial import PHASES, compared, in_small_units
-from tests.lake import Lake, beir
+from tests.lake import beir
 from tests.where import PLACED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -51,10 +51,11 @@ def test_every_phase_on_three_nodes_commits_what_one_process_does(three, embedde
     run = ["-m", "cluster.cli", "run", str(path), "--runner", "ray", "--address", three.address]
     told = command(three, *run)
     assert [line.partition(":")[0] for line in told.splitlines()] == list(PHASES)
-    calm = Lake(tmp_path / "calm", lake.encoder, lake.teacher)
-    beir(calm.root)
+    for phase in PHASES[:2]:
+        assert compared(lake.table(phase), embedded.table(phase)).same, phase
+    calm = replace(lake, name="calm-")  # from the same vectors: a last bit may decide a rank
     calm.run("local")
-    for phase in PHASES:
+    for phase in PHASES[2:]:
         assert compared(lake.table(phase), calm.table(phase)).same, phase
     assert transferred(three) > 0
 
