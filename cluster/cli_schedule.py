@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster import logs
+from operators.redaction import without_secrets
 from cluster.cli_jobs import Insecure
 
 
@@ -79,4 +80,4 @@ def _plain(name: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(without_secrets(line), flush=True)
