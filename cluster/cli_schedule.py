@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cluster import logs
-from operators.redaction import without_secrets
 from cluster.cli_jobs import Insecure
+from operators.redaction import without_secrets
 
 
 def schedule(  # noqa: PLR0913 - the command's options
