@@ -38,9 +38,11 @@ def follow(jobs: Jobs, name: str, say: Say) -> Job:
     told, tries = 0, 0
     while True:
         before = told
-        told = asyncio.run(_told(jobs, name, say, told))
+        told, whole = asyncio.run(_told(jobs, name, say, told))
         job = _settled(jobs, name)
         if job.over:
+            if not whole:
+                say(jobs.log(name)[told:])
             return job
         tries = 0 if told > before else tries + 1
         if tries > _TRIES:
@@ -100,8 +102,8 @@ def _settled(jobs: Jobs, name: str) -> Job:
     return _waited(jobs, name, _REST, lambda found: found.over)
 
 
-async def _told(jobs: Jobs, name: str, say: Say, skip: int) -> int:
-    """Tell the log beyond its first `skip` characters; how many are told when it ends or breaks."""
+async def _told(jobs: Jobs, name: str, say: Say, skip: int) -> tuple[int, bool]:
+    """Tell the log beyond its first `skip` characters; how many are told, and whether all are."""
     seen = 0
     try:
         async for text in jobs.client.tail_job_logs(name):
@@ -110,5 +112,5 @@ async def _told(jobs: Jobs, name: str, say: Say, skip: int) -> int:
                 say(text[-(seen - skip) :])
                 skip = seen
     except (aiohttp.ClientError, RuntimeError, OSError):
-        pass  # the connection broke: whether the job goes on is asked for next
-    return skip
+        return skip, False  # the connection broke: whether the job goes on is asked for next
+    return skip, True
