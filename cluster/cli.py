@@ -155,7 +155,7 @@ def status(arguments: Sequence[str]) -> int:
         return error.exit_code
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        code = _received.pop() if _received else code
+        code = _received.pop() if _received and code else code  # a schedule ends well on SIGTERM
         if code in _STOPPED:
             logs.say(f"{_STOPPED[code]}; run again to go on where it stopped", {"exit_code": code})
         return code
