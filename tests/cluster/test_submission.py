@@ -166,12 +166,12 @@ def test_an_address_that_is_no_url_is_refused(config, address, cli, monkeypatch)
 def test_a_secret_of_the_environment_is_never_sent(config, monkeypatch):
     from cluster.submission import submit
 
-    monkeypatch.setenv("LAKE_PASSWORD", "correct-horse")
-    order = order_of(config, force="since correct-horse")
+    monkeypatch.setenv("LAKE_PASSWORD", "correct-horse-battery-staple")
+    order = order_of(config, force="since correct-horse-battery-staple")
     with pytest.raises(ConfigError) as caught:
         submit(None, order, again=False)
     assert "it holds a secret of the environment" in str(caught.value)
-    assert "correct-horse" not in str(caught.value)
+    assert "correct-horse-battery-staple" not in str(caught.value)
 
 
 def test_status_of_a_cluster_that_is_not_there_is_one_sentence(cli):
