@@ -41,8 +41,8 @@ from pipelines.work import (
 
 _BLOCK_BYTES = 1 << 20
 """A block closes once it holds this much, that is after every unit."""
-_READ_CPUS = 0.5
-"""Unlike a whole CPU, so that Ray does not fuse reading into the model's actor."""
+_READ_CPUS = 0.51
+"""A share that no step asks for, so that Ray does not fuse reading into the model's actor."""
 
 
 _NODES_LOST = 3

@@ -18,9 +18,9 @@ from typing import IO, Any
 Node = Mapping[str, Any]
 """What `ray start` is told of a node."""
 NODES: tuple[Node, ...] = (
-    {"num_cpus": 2, "labels": {"pool": "driver"}},
-    {"num_cpus": 2, "num_gpus": 1, "labels": {"pool": "model"}},
-    {"num_cpus": 2, "num_gpus": 1, "labels": {"pool": "model"}},
+    {"num_cpus": 1, "labels": {"pool": "driver"}},
+    {"num_cpus": 1, "num_gpus": 1, "labels": {"pool": "model"}},
+    {"num_cpus": 1, "num_gpus": 1, "labels": {"pool": "model"}},
 )
 _SHARED = {
     "object_store_memory": 150 << 20,

@@ -10,6 +10,7 @@ from operators.storage.receipts import runs as runs_of
 from operators.storage.table import Table
 from tests.chaos import processes
 from tests.chaos.killing import Killing
+from tests.chaos.nodes import NODES
 from tests.chaos.trial import Compared, Trial, ended
 from tests.chaos.world import World
 
@@ -95,7 +96,7 @@ def lose_node(world: World, phase: str, seed: int) -> Report:
             victim = chance.choice(of_cluster[1:])
             if process.poll() is None and processes.kill(victim):
                 gone.append(victim)
-                cluster.add({"num_cpus": 2, "num_gpus": 1, "labels": {"pool": "model"}})
+                cluster.add(NODES[1])
 
         runs.once(lose)
         runs.until_done()
