@@ -110,7 +110,8 @@ def on_ray(docs: str, table: str, address: str, unit_bytes: str) -> None:
     from cluster.settings import RaySettings
 
     steps = (Step(KillModel(DEADLY)), Step(Hang(ENDLESS)))
-    source = Source(uri=docs, unit_bytes=int(unit_bytes))
+    keep = ("blob",) if int(unit_bytes) > 1 << 20 else ()
+    source = Source(uri=docs, keep=keep, unit_bytes=int(unit_bytes))
     runner = RayRunner(address, RaySettings(no_progress_seconds=12))
     run_pipeline(_pipeline(source, table, steps), runner, Progress())
 
