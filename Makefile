@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= cpu
 PYTEST ?=
+CHAOS ?=
 WORKERS ?= 3
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BENCHES := $(sort $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py)))
@@ -16,11 +17,11 @@ FAST := not (ray or s3 or slow or gpu)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo format lint types test-fast test bench audit wheel clean
+.PHONY: help venv demo format lint types test-fast test chaos bench audit wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  TORCH=cuda takes pip's default torch build; PYTEST='-k name' chooses tests"
+	@echo "  TORCH=cuda takes pip's default torch build; PYTEST='-k name' chooses tests, CHAOS='--only worker 503' kinds"
 
 venv: $(TESTS)  ## make .venv with everything a developer needs
 
@@ -44,6 +45,9 @@ test-fast: $(DEV)  ## run the quick tests of operators and pipelines: no Ray, no
 
 test: $(TESTS)  ## run every test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
+
+chaos: $(TESTS)  ## kill processes, harm requests, fill disks; nothing may be lost or doubled
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench: $(BENCHES)  ## run every benchmark
 

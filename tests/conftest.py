@@ -90,14 +90,15 @@ def on_ray(nodeid: str) -> bool:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Side by side, one process takes all tests on Ray, so that there is one Ray; others by file.
 
-    Those on Ray mostly wait, which leaves the cores to the others.
+    So do files named `test_ray_…`: they start clusters of their own.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "ray" if on_ray(nodeid) else file
+            own_cluster = file.rpartition("/")[2].startswith("test_ray_")
+            return "ray" if on_ray(nodeid) and not own_cluster else file
 
     return Scheduling(config, log)
 

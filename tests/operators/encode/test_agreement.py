@@ -46,7 +46,7 @@ def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(("name", "length"), [("minilm", 128), ("mpnet", 32)])
+@pytest.mark.parametrize(("name", "length"), [("minilm", 64), ("mpnet", 16)])
 def test_vectors_of_scifact_equal_sentence_transformers(name, length, scifact, request):
     from sentence_transformers import SentenceTransformer
 
