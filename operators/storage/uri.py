@@ -171,7 +171,10 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def create_bytes(uri: str, data: bytes) -> bool:
-    """Write a small object unless it is there; False when another writer was first."""
+    """Write a small object unless it is there; False when another writer was first.
+
+    On a store an object of these very bytes is ours: its answer to our first try may be lost.
+    """
     fs, path = filesystem(uri)
     with explained(uri):
         if is_local(uri):
@@ -179,11 +182,9 @@ def create_bytes(uri: str, data: bytes) -> bool:
             return _link_new(path, data)
         try:
             fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
         except OSError as error:
-            if _lost_the_race(error):
-                return False
+            if isinstance(error, FileExistsError) or _lost_the_race(error):
+                return bool(fs.cat_file(path) == data)
             raise
     return True
 

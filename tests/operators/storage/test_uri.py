@@ -111,3 +111,12 @@ def test_relative_paths_become_absolute_and_others_stay(
     assert uri.absolute("file:///x/y") == "/x/y"
     assert uri.absolute("s3://b/k/") == "s3://b/k"
     assert uri.join("s3://b/", "/k/", "x") == "s3://b/k/x"
+
+
+@pytest.mark.s3
+def test_on_s3_a_writer_whose_answer_was_lost_learns_that_it_was_first(s3):
+    place = s3() + "/claim"
+    assert uri.create_bytes(place, b"mine")
+    assert uri.create_bytes(place, b"mine")
+    assert not uri.create_bytes(place, b"another's")
+    assert uri.read_bytes(place) == b"mine"
