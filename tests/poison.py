@@ -110,9 +110,9 @@ def on_ray(docs: str, table: str, address: str, unit_bytes: str) -> None:
     from cluster.settings import RaySettings
 
     steps = (Step(KillModel(DEADLY)), Step(Hang(ENDLESS)))
-    keep = ("blob",) if int(unit_bytes) > 1 << 20 else ()
-    source = Source(uri=docs, keep=keep, unit_bytes=int(unit_bytes))
-    runner = RayRunner(address, RaySettings(no_progress_seconds=12))
+    large = int(unit_bytes) > 1 << 20
+    source = Source(uri=docs, keep=("blob",) if large else (), unit_bytes=int(unit_bytes))
+    runner = RayRunner(address, RaySettings(no_progress_seconds=120 if large else 12))
     run_pipeline(_pipeline(source, table, steps), runner, Progress())
 
 

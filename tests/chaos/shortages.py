@@ -7,7 +7,7 @@ from pathlib import Path
 
 from operators.storage.table import Table
 from tests.chaos import nodes
-from tests.chaos.scenarios import Report, Runs
+from tests.chaos.scenarios import MOST_RUNS, Report, Runs
 from tests.chaos.trial import PATIENCE, Compared, ended
 from tests.chaos.world import World
 from tests.pipeline_builders import good_rows, ids_of, lines, quarantined, write_files
@@ -23,6 +23,8 @@ cp -a {place}/. {kept}
 """
 """In a mount name space of its own, so that nothing is left mounted."""
 _BLOB = 3 << 20
+_SMALL = {"queries": (30, 60)}
+"""Kilobytes of a disk that a phase fills; others need 80 and more."""
 _SMALL_STORE: tuple[nodes.Node, ...] = ({"num_cpus": 4, "object_store_memory": 80 << 20},)
 
 
@@ -38,7 +40,11 @@ def fill_disk(world: World, phase: str, seed: int) -> Report:
     kept.mkdir()
     command = f"{sys.executable} -m cluster.cli run {trial.config()} >> {trial.output} 2>&1"
     script = _SCRIPT.format(
-        small=chance.randint(80, 200), place=trial.place, run=command, codes=codes, kept=kept
+        small=chance.randint(*_SMALL.get(phase, (80, 160))),
+        place=trial.place,
+        run=command,
+        codes=codes,
+        kept=kept,
     )
     subprocess.run(
         ["unshare", "-m", "sh", "-c", script], cwd=nodes.PROJECT, check=False, timeout=PATIENCE
@@ -50,7 +56,8 @@ def fill_disk(world: World, phase: str, seed: int) -> Report:
     runs.codes = [int(line) for line in codes.read_text().split()]
     trial.place = str(kept)
     full = runs.codes[0] != 0
-    complaint = "" if full and "No space left" in trial.said() else "the full disk was not told"
+    told = not full or "No space left" in trial.output.read_text(errors="replace")
+    complaint = "" if told else "the full disk was not told"
     return runs.report("disk full", int(full), complaint)
 
 
@@ -63,9 +70,9 @@ def fill_object_store(world: World, seed: int) -> Report:
     table = f"{trial.place}/poison"
     with nodes.started(trial.folder, world.environment, _SMALL_STORE) as cluster:
         environment = {**world.environment, **cluster.environment}
-        code = _poisoned(trial.output, environment, docs, table, cluster.address, 4 * _BLOB)
+        codes = _until_done(trial.output, environment, docs, table, cluster.address, 4 * _BLOB)
         spilled = _spilled(cluster)
-    return Report("object store full", "texts", int(spilled), _against(table, set()), [code])
+    return Report("object store full", "texts", int(spilled), _against(table, set()), codes)
 
 
 def poison(world: World, seed: int) -> Report:
@@ -84,24 +91,26 @@ def _bad_row(world: World, seed: int, word: str, kind: str) -> Report:
     rows = [dict(row) for row in good_rows(0, _ROWS)]
     rows[bad]["text"] = f"{rows[bad]['text']} {word}"
     docs = write_files(f"{trial.folder}/docs", {"a.jsonl": lines(rows)})
-    table, codes = f"{trial.place}/poison", []
-    while codes[-1:] != [0] and len(codes) < 6:
-        environment = {**world.environment, **cluster.environment}
-        codes.append(_poisoned(trial.output, environment, docs, table, cluster.address, 1000))
+    table, environment = f"{trial.place}/poison", {**world.environment, **cluster.environment}
+    codes = _until_done(trial.output, environment, docs, table, cluster.address, 1000)
     name = str(rows[bad]["id"])
     complaint = "" if {each for each, _ in quarantined(table)} == {name} else "not put aside alone"
     return Report(kind, "texts", 1, _against(table, {name}), codes, complaint=complaint)
 
 
-def _poisoned(
+def _until_done(
     output: Path, environment: dict[str, str], docs: str, table: str, address: str, unit_bytes: int
-) -> int:
+) -> list[int]:
+    """Exit codes of the command, repeated until it ends well."""
     command = [sys.executable, "-m", "tests.poison", docs, table, address, str(unit_bytes)]
-    with output.open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=nodes.PROJECT, stdout=log, stderr=log, env=environment
-        )
-        return ended(process)
+    codes: list[int] = []
+    while codes[-1:] != [0] and len(codes) < MOST_RUNS:
+        with output.open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=nodes.PROJECT, stdout=log, stderr=log, env=environment
+            )
+            codes.append(ended(process))
+    return codes
 
 
 def _against(table: str, aside: set[str]) -> Compared:
