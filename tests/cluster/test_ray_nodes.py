@@ -44,7 +44,8 @@ def test_every_phase_on_three_nodes_commits_what_one_process_does(three, embedde
     for phase in config["phases"].values():
         for step in phase["steps"]:
             if {"encode", "teach", "mine"} & set(step):
-                on = {"workers": 2, "cpus": 0.5, "label_selector": {"pool": "model"}}
+                more = 1 if "teach" in step else 2
+                on = {"workers": more, "cpus": 0.5, "label_selector": {"pool": "model"}}
                 step["resources"] = on
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
