@@ -61,13 +61,11 @@ def test_every_phase_on_three_nodes_commits_what_one_process_does(three, embedde
     assert transferred(three) > 0
 
 
-def test_a_labelled_step_runs_on_the_nodes_with_the_label_and_shares_of_a_gpu_add_up(
-    three, tmp_path
-):
+def test_a_labelled_step_runs_on_the_nodes_with_the_label_and_workers_share_gpus(three, tmp_path):
     found = json.loads(command(three, "-m", "tests.where", three.address, str(tmp_path)))
     assert set(found["places"]) == {"model"}
-    assert len(found["workers"]) == PLACED.most
-    assert sum(found["gpus"]) == pytest.approx(PLACED.most * PLACED.gpus)
+    assert 1 < len(found["workers"]) <= PLACED.most  # one that starts late may find nothing to do
+    assert set(found["gpus"]) == {PLACED.gpus}
 
 
 def transferred(cluster: nodes.Nodes) -> float:
