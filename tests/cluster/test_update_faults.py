@@ -43,11 +43,11 @@ def run(pipeline: Pipeline, runner: LocalRunner | None = None) -> int:
 
 
 def source(folder: Path) -> str:
-    """Three files: one of several units, two that share a shard, one with an id a second time."""
+    """Three files, one of them of several units, one with a row whose id comes twice."""
     files = {
         "a.jsonl": lines(good_rows(0, 60)),
-        "b.jsonl": lines(good_rows(60, 66)),
-        "c.jsonl": lines([*good_rows(3, 4), *good_rows(70, 75)]),
+        "b.jsonl": lines(good_rows(60, 70)),
+        "c.jsonl": lines([*good_rows(3, 4), *good_rows(70, 80)]),
     }
     return write_files(f"{folder}/docs", files)
 
@@ -56,7 +56,7 @@ def edit(docs: str) -> None:
     """Rows change, come and go, and an id moves to a file before the one that had it."""
     edited = [{"id": "d0001", "text": "another text"}, *good_rows(4, 60), *good_rows(65, 66)]
     write_files(docs, {"a.jsonl": lines(edited)})
-    (Path(docs) / "b.jsonl").write_bytes(lines(good_rows(60, 64)))
+    (Path(docs) / "b.jsonl").write_bytes(lines(good_rows(60, 68)))
 
 
 def at_write(project: Path, moment: int, config_file: Path) -> subprocess.CompletedProcess[str]:
@@ -84,9 +84,8 @@ def test_killed_before_any_of_its_writes_and_run_again_the_table_is_that_of_a_ca
     assert ended.returncode == 0, ended.stderr
     writes = int(ended.stderr.split()[-1])
     assert lineage_of(calm)["changes"]["reused"] > 40
-    assert lineage_of(calm)["changes"]["files_rewritten"] == 1, "c's rows of the shard it shares"
     assert writes > 20
-    moments = [writes // 2, writes - 3, writes - 2, writes - 1]
+    moments = [writes // 4, writes // 2, writes - 2, writes - 1]
     for moment in moments:
         table, config_file = copied(f"killed-{moment}")
         assert at_write(project, moment, config_file).returncode == -9
