@@ -25,17 +25,23 @@ DEADLY, ENDLESS = "arsenic", "molasses"
 
 
 @dataclass(frozen=True, config=STRICT)
-class KillTask:
+class _OnWord:
+    """What these operators share: a word that sets them off, and rows that stay as they are."""
+
+    word: str
+    version: ClassVar[int] = 1
+
+    def bind(self, schema: pa.Schema) -> pa.Schema:
+        require("poison", schema, columns.TEXT)
+        return schema
+
+
+@dataclass(frozen=True, config=STRICT)
+class KillTask(_OnWord):
     """Kill the process of a step without a model on a text that holds `word`."""
 
-    word: str
     name: ClassVar[str] = "kill-task"
-    version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
-
-    def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.TEXT)
-        return schema
 
     @contextmanager
     def open(self, on: Resources = ON) -> Iterator[Transform]:
@@ -43,17 +49,11 @@ class KillTask:
 
 
 @dataclass(frozen=True, config=STRICT)
-class KillModel:
+class KillModel(_OnWord):
     """Kill the process that would hold a model on a text that holds `word`."""
 
-    word: str
     name: ClassVar[str] = "kill-model"
-    version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
-
-    def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.TEXT)
-        return schema
 
     @contextmanager
     def open(self, on: Resources = ON) -> Iterator[Transform]:
@@ -61,17 +61,11 @@ class KillModel:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Raise:
+class Raise(_OnWord):
     """Raise on a text that holds `word`."""
 
-    word: str
     name: ClassVar[str] = "raise"
-    version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
-
-    def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.TEXT)
-        return schema
 
     @contextmanager
     def open(self, on: Resources = ON) -> Iterator[Transform]:
@@ -79,17 +73,11 @@ class Raise:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Hang:
+class Hang(_OnWord):
     """Find no end for a text that holds `word`."""
 
-    word: str
     name: ClassVar[str] = "hang"
-    version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
-
-    def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.TEXT)
-        return schema
 
     @contextmanager
     def open(self, on: Resources = ON) -> Iterator[Transform]:

@@ -144,20 +144,12 @@ def storm(world: World, kind: str, phase: str, seed: int, share: float = 0.04) -
 
 def expire(world: World, phase: str, seed: int) -> Report:
     """Credentials expire in the middle: the run ends with a sentence, and goes on with new ones."""
-    trial = world.trial(phase, on_s3=True)
-    runs = Runs(trial, world.environment)
+    return _turned(world, "expired", phase, seed, "check the credentials")
 
-    def expire_later(process: subprocess.Popen[bytes]) -> None:
-        _wait_for_receipts(trial, process)
-        world.proxy.change({"expired": 1.0}, seed)
 
-    runs.once(expire_later)
-    met = world.proxy.change()
-    complaint = "" if runs.codes[0] or not met else "the run ended well without credentials"
-    if runs.codes[0] and "redential" not in trial.said() and "xpired" not in trial.said():
-        complaint = "the run did not say that its credentials had expired"
-    runs.until_done()
-    return runs.report("expired", min(1, met), complaint)
+def forget(world: World, phase: str, seed: int) -> Report:
+    """A store that begins to lie in the middle and keeps no commit is found out by reading back."""
+    return _turned(world, "forgetting", phase, seed, "does not have it")
 
 
 def lie(world: World, phase: str, seed: int) -> Report:
@@ -174,22 +166,23 @@ def lie(world: World, phase: str, seed: int) -> Report:
     return runs.report("lying", min(1, met), complaint)
 
 
-def forget(world: World, phase: str, seed: int) -> Report:
-    """A store that begins to lie in the middle and keeps no commit is found out by reading back."""
+def _turned(world: World, kind: str, phase: str, seed: int, says: str) -> Report:
+    """Every request meets a fault once the run has begun; it must fail and say so."""
     trial = world.trial(phase, on_s3=True)
     runs = Runs(trial, world.environment)
 
-    def lie_later(process: subprocess.Popen[bytes]) -> None:
-        _wait_for_receipts(trial, process)
-        world.proxy.change({"forgetting": 1.0}, seed)
+    def turn(process: subprocess.Popen[bytes]) -> None:
+        while not runs_of(trial.table) and process.poll() is None:
+            time.sleep(0.05)
+        world.proxy.change({kind: 1.0}, seed)
 
-    runs.once(lie_later)
+    code = runs.once(turn)
     met = world.proxy.change()
-    complaint = "" if runs.codes[0] else "the run ended well although its commit is not there"
-    if met and "does not have it" not in trial.said():
-        complaint = "the run did not say that its commit is not there"
+    complaint = ""
+    if met and (code == 0 or says not in trial.said()):
+        complaint = f"the run ended with {code} and did not say {says!r}"
     runs.until_done()
-    return runs.report("forgetting", min(1, met), complaint)
+    return runs.report(kind, min(1, met), complaint)
 
 
 def _ray(address: str) -> tuple[str, ...]:
@@ -202,8 +195,3 @@ def _of_cluster(world: World, kind: str, address: str) -> list[int]:
     titles = dict(processes.marked(world.mark))
     found = [pid for pid in processes.of_kind(world.mark, kind) if port in titles.get(pid, "")]
     return sorted(found)
-
-
-def _wait_for_receipts(trial: Trial, process: subprocess.Popen[bytes]) -> None:
-    while not runs_of(trial.table) and process.poll() is None:
-        time.sleep(0.05)
