@@ -20,7 +20,7 @@ from cluster.growth import grown
 from cluster.index_actors import held
 from cluster.runner import I, Outcomes, R
 from cluster.settings import RaySettings
-from cluster.stalled import stalled
+from cluster.stalled import stalled, waiting
 from operators.base import Ask, Resources
 from operators.errors import CorpusmillError
 from operators.text.source import Unit
@@ -45,6 +45,8 @@ _READ_CPUS = 0.51
 """A share that no step asks for, so that Ray does not fuse reading into the model's actor."""
 
 
+ALONE = "alone"
+"""Stage of a unit's attempt markers: a suspect's own process has begun."""
 _NODES_LOST = 3
 """Nodes that may go from under a unit that runs alone before the unit is held to be the cause."""
 _DEATHS = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
@@ -84,13 +86,16 @@ class RayRunner:
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
         """Run a task that is not retried when its worker dies; with its node it is."""
-        task: Any = ray.remote(process_alone).options(**_for_all(job), max_retries=0)
+        task: Any = ray.remote(_alone).options(**_for_all(job), max_retries=0)
+        before = job.folder.begun(unit.id, ALONE)
         for _ in range(_NODES_LOST):
             running = task.remote(job, unit, begin, end)
             try:
                 outcomes: list[Outcome] = ray.get(running, timeout=self.tuning.no_progress_seconds)
             except ray.exceptions.GetTimeoutError:
                 ray.cancel(running, force=True)
+                if job.folder.begun(unit.id, ALONE) == before:  # it waited: no row is to blame
+                    raise waiting(self.tuning.no_progress_seconds) from None
                 return None
             except _DEATHS:
                 return None
@@ -117,6 +122,11 @@ def _outcomes(data: Dataset) -> Outcomes:
                 raise Fatal(item.reason, item.exit_code)
             assert not isinstance(item, Parcel)
             yield item
+
+
+def _alone(job: Job, unit: Unit, begin: int, end: int) -> list[Outcome]:
+    job.folder.mark_attempt(unit.id, ALONE)
+    return process_alone(job, unit, begin, end)
 
 
 def _applied(work: Callable[[I], R], item: I) -> R:

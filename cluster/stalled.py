@@ -30,6 +30,11 @@ def stalled(report: str, stages: Sequence[str], free_cpus: float, seconds: int) 
     return Stalled(seconds, "; ".join(_told(running, free_cpus)) or "no stage is at work")
 
 
+def waiting(seconds: int) -> Stalled:
+    """The error for a unit that was to run alone, and for which no worker came free."""
+    return Stalled(seconds, "a unit that runs alone waits for a worker that no node has free")
+
+
 def _told(running: Sequence[tuple[str, tuple[int, int]]], free_cpus: float) -> Iterator[str]:
     for stage, (active, done) in running:
         if active:

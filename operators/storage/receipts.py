@@ -78,12 +78,16 @@ class RunFolder:
 
     def mark_attempt(self, unit: str, stage: str) -> int:
         """Leave a marker that `stage` starts on `unit`; how many such markers were there before."""
+        before = self.begun(unit, stage)
         with _explained():
-            before = sum(
-                _stage(name) == stage for name in store.list_names(self.path("attempts", unit))
-            )
             store.write_bytes(self.path("attempts", unit, f"{stage}-{uuid.uuid4().hex}"), b"")
         return before
+
+    def begun(self, unit: str, stage: str) -> int:
+        """How often `stage` was begun on `unit`."""
+        with _explained():
+            names = store.list_names(self.path("attempts", unit))
+        return sum(_stage(name) == stage for name in names)
 
     def attempts(self) -> dict[str, int]:
         """How often each unit was begun: the largest count over its stages."""

@@ -2,7 +2,13 @@
 
 import pytest
 
-from cluster.stalled import stalled
+from cluster.stalled import Stalled, stalled
+from operators.base import Resources
+from operators.text.source import Source
+from pipelines.plan import plan_phase
+from pipelines.spec import Phase, Step, Write
+from tests.pipeline_builders import good_rows, lines, write_files
+from tests.poison import Raise
 
 STAGES = ["reading", "encode", "writing"]
 HEAD = "Dataset execution made no progress for at least 12s\nOperators still running:\n"
@@ -36,3 +42,17 @@ def test_the_stages_still_at_work_end_the_list_and_say_what_they_wait_for(runnin
     assert told in str(error)
     assert "run again to go on" in str(error)
     assert error.exit_code == 1
+
+
+@pytest.mark.ray
+def test_on_ray_a_unit_that_waits_to_run_alone_is_not_blamed_for_it(tmp_path, ray_started):
+    from cluster.ray_runner import RayRunner
+    from cluster.settings import RaySettings
+
+    docs = write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 3))})
+    on = Resources(gpus=1)  # which no node of the tests has
+    phase = Phase("texts", Source(uri=docs), (Step(Raise("lemon"), on),), Write(f"{tmp_path}/t"))
+    plan = plan_phase(phase)
+    runner = RayRunner(tuning=RaySettings(no_progress_seconds=3))
+    with pytest.raises(Stalled, match="waits for a worker that no node has free"):
+        runner.alone(plan.job, plan.units[0], 0, -1)
