@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cluster import cli_changes, cli_compat, cli_export, cli_jobs, cli_schedule, cli_table, logs
+from cluster import cli_options as options
 from operators.errors import ConfigError, CorpusmillError
 from operators.redaction import secret_in
 
@@ -35,54 +36,30 @@ _received: list[int] = []
 """The status of the signal that ends this process; Ray makes 1 of it where it waits (2.60)."""
 
 Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `corpusmill schema`.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
-]
-Limit = Annotated[
-    int, typer.Option(min=0, help="Read only the first rows of every source; 0 is all.")
-]
-LogJson = Annotated[
-    bool,
-    typer.Option(
-        "--log-json",
-        callback=logs.asked,
-        is_eager=True,
-        help="Say everything on stderr as JSON, an object a line.",
-    ),
-]
 
 
 @app.command()
 def run(  # noqa: PLR0913 - the command's options
     config: Config,
-    changes: Set = None,
+    changes: options.Set = None,
     runner: Annotated[
         str, typer.Option(help="local or ray; the default is ray with an address, else local.")
     ] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster; none starts one.")] = "",
-    limit: Limit = 0,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask above the budget, nor stop at it.")
-    ] = False,
-    rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
+    limit: options.Limit = 0,
+    yes: options.Yes = False,
+    rerun: options.Rerun = False,
     date: Annotated[
         str, typer.Option(help="Logical date of a scheduled run: an ISO date its commit records.")
     ] = "",
     no_lease: Annotated[
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
-    no_progress: Annotated[
-        int, typer.Option(min=1, help="Seconds without a finished unit after which a run fails.")
-    ] = 600,
-    force: Annotated[
-        str | None,
-        typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),
-    ] = None,
-    log_json: LogJson = False,
-    ray_logs: Annotated[
-        bool, typer.Option("--ray-logs", help="Show what Ray and its workers log.")
-    ] = False,
-    allow_insecure: cli_jobs.Insecure = False,
+    no_progress: options.NoProgress = 600,
+    force: options.Force = None,
+    log_json: options.LogJson = False,
+    ray_logs: options.RayLogs = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """Run a config's phases and commit their tables."""
     from cluster import commands
@@ -98,8 +75,8 @@ def run(  # noqa: PLR0913 - the command's options
 @app.command()
 def plan(
     config: Config,
-    changes: Set = None,
-    limit: Limit = 0,
+    changes: options.Set = None,
+    limit: options.Limit = 0,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Load no model.")] = False,
 ) -> None:
     """Dry run: the DAG, units, tokens, truncation, hours, cost and bytes; writes nothing."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster import cli_options as options
+from cluster.cli_options import Insecure
+
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
 
@@ -19,9 +22,6 @@ Address = Annotated[
 ]
 Authority = Annotated[
     str, typer.Option("--verify", help="Certificates to check an https address with; a file.")
-]
-Insecure = Annotated[
-    bool, typer.Option("--allow-insecure", help="Use a cluster that asks for no token.")
 ]
 Name = Annotated[str, typer.Argument(metavar="JOB", help="What `submit` called the job.")]
 Follow = Annotated[
@@ -52,28 +52,26 @@ def submit(  # noqa: PLR0913 - the command's options
     runtime_env: Annotated[
         str, typer.Option(help="YAML of Ray's runtime environment; the default is the image's.")
     ] = "",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=0, help="Read only the first rows of every source; 0 is all.")
-    ] = 0,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not stop above the budget.")] = False,
-    rerun: Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")] = False,
-    force: Annotated[
-        str | None,
-        typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),
-    ] = None,
+    changes: options.Set = None,
+    limit: options.Limit = 0,
+    yes: options.Yes = False,
+    rerun: options.Rerun = False,
+    force: options.Force = None,
+    no_progress: options.NoProgress = 600,
+    log_json: options.LogJson = False,
+    ray_logs: options.RayLogs = False,
     authority: Authority = "",
     allow_insecure: Insecure = False,
 ) -> None:
     """Run a config as a job on a Ray cluster; it goes on when this command has ended."""
     from cluster import ordering
 
-    options = ordering.Options(tuple(changes or ()), limit, yes, rerun, force)
+    wanted = ordering.Options(
+        tuple(changes or ()), limit, yes, rerun, force, no_progress, log_json, ray_logs
+    )
     timing = ordering.Timing(date, cron, timezone)
     order = ordering.ordered(
-        ordering.Asking(config, name, working_dir, runtime_env, allow_insecure), options, timing
+        ordering.Asking(config, name, working_dir, runtime_env, allow_insecure), wanted, timing
     )
     from cluster.jobs import jobs_at
     from cluster.submission import submit as submitted

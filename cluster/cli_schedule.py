@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster import logs
-from cluster.cli_jobs import Insecure
+from cluster import cli_options as options
 from operators.redaction import without_secrets
 
 
@@ -31,22 +30,20 @@ def schedule(  # noqa: PLR0913 - the command's options
     name: Annotated[
         str, typer.Option(help="What the schedule is called; the default is the config's name.")
     ] = "",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a config value: path.to.key=value.")
-    ] = None,
+    changes: options.Set = None,
     runner: Annotated[str, typer.Option(help="local or ray, as for run.")] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not stop above the budget.")] = False,
-    log_json: Annotated[
-        bool,
-        typer.Option("--log-json", callback=logs.asked, help="Runs say everything as JSON."),
-    ] = False,
-    allow_insecure: Insecure = False,
+    yes: options.Yes = False,
+    no_progress: options.NoProgress = 600,
+    log_json: options.LogJson = False,
+    ray_logs: options.RayLogs = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """Run a config on the dates of a cron, each run in a process of its own."""
     from cluster import commands
     from cluster.cron import cron as read_cron
     from cluster.due import Memory
+    from cluster.run_options import Options
     from cluster.schedule import Schedule, serve
     from cluster.schedule import once as run_once
     from operators.storage.table import Table
@@ -57,11 +54,16 @@ def schedule(  # noqa: PLR0913 - the command's options
     table = pipeline.phases[-1].write.table
     Table(table).check_writable()
     command = [sys.executable, "-m", "cluster.cli", "run", config]
-    command += [part for change in changes or () for part in ("--set", change)]
+    passed = Options(
+        tuple(changes or ()),
+        yes=yes,
+        no_progress=no_progress,
+        log_json=log_json,
+        ray_logs=ray_logs,
+    )
+    command += passed.words()
     for option, value in (("--runner", runner), ("--address", address)):
         command += [option, value] if value else []
-    command += ["--yes"] if yes else []
-    command += ["--log-json"] if log_json else []
     command += ["--allow-insecure"] if allow_insecure else []
     memory = Memory(table, _plain(name) or Path(config).stem)
     planned = Schedule(dates, command, memory, _say, catch_up)

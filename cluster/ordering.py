@@ -1,14 +1,13 @@
 """From the options of `submit` to a job's command; everything is checked before it is sent."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cluster import commands
 from cluster.dates import logical, told
-from cluster.force import whoever
 from cluster.package import packaged, runtime_environment
+from cluster.run_options import Options
 from cluster.submission import Order, check_tables, job_name, now
 from operators.errors import ConfigError
 
@@ -22,30 +21,6 @@ class Asking:
     working_dir: str = ""
     runtime_env: str = ""
     allow_insecure: bool = False
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is passed on to `run`."""
-
-    changes: tuple[str, ...] = ()
-    limit: int = 0
-    yes: bool = False
-    rerun: bool = False
-    force: str | None = None
-
-    def words(self) -> Iterator[str]:
-        """The same on a command line."""
-        for each in self.changes:
-            yield from ("--set", each)
-        if self.limit:
-            yield from ("--limit", str(self.limit))
-        if self.yes:
-            yield "--yes"
-        if self.rerun:
-            yield "--rerun"
-        if self.force is not None:  # the job runs as somebody else
-            yield from ("--force-publish", f"{self.force.strip()} (submitted by {whoever()})")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.ordering import Asking, Options, Timing, ordered
+from cluster.ordering import Asking, Timing, ordered
+from cluster.run_options import Options
 from cluster.submission import Order, job_name
 from operators.errors import ConfigError, PreflightError
 from tests.pipeline_builders import good_rows, lines, write_files
@@ -68,17 +69,19 @@ def test_the_command_line_takes_what_submit_makes_of_it(config):
 
     from cluster.cli import app
 
-    asked = Options(("phases.rows.read.limit=2",), 7, True, True, "why not")
+    passed = {"no_progress": 99, "log_json": True, "ray_logs": True}
+    asked = Options(("phases.rows.read.limit=2",), 7, True, True, "why not", **passed)
     insecure = Asking(config, allow_insecure=True)
     for timing, options in (
         (Timing(date="2026-11-22"), asked),
-        (Timing(cron="0 3 * * *", zone="Europe/Paris"), Options(yes=True)),
+        (Timing(cron="0 3 * * *", zone="Europe/Paris"), Options(yes=True, **passed)),
     ):
         program, command, *words = ordered(insecure, options, timing).command
         context = typer.main.get_command(app).commands[command].make_context(command, words)
         assert program == "corpusmill"
         assert context.params["allow_insecure"] is True
         assert context.params["address"] == "auto"
+        assert {name: context.params[name] for name in passed} == passed
 
 
 def test_a_job_by_a_cron_runs_what_is_due_and_is_named_by_the_newest_date(config):
