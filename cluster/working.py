@@ -96,11 +96,14 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
 
 def _encoding(plan: PhasePlan, survey: Survey, runner: Runner) -> PhasePlan:
     """The plan of a run of its own that encodes each text whose vector is nowhere yet."""
-    job = survey.job
+    job, takes = survey.job, survey.parent.takes
     homes = Homes(job.folder, job.buckets, len(survey.parent.files), only_new=True)
     return replace(
         plan,
-        phase=replace(plan.phase, name=f"{plan.phase.name}, new texts"),
+        phase=replace(
+            plan.phase, name=f"{plan.phase.name}, new texts", steps=plan.phase.steps[:takes]
+        ),
+        schemas=plan.schemas[: takes + 1],
         units=tuple(homes.units_to_encode(plan.units, runner.parallel)),
         run=f"{plan.run}/{NEW_TEXTS}",
         homes=homes,
@@ -108,7 +111,7 @@ def _encoding(plan: PhasePlan, survey: Survey, runner: Runner) -> PhasePlan:
 
 
 def _gathering(plan: PhasePlan, encoding: PhasePlan, encoded: Mapping[str, Receipt]) -> PhasePlan:
-    """The plan that writes the rows, with the vectors that are there by now."""
+    """The plan that writes the rows, with the vectors that are there by now, coded if need be."""
     assert plan.built_on is not None
     assert encoding.homes is not None
     numbers = {unit.id: unit.ordinal for unit in encoding.units}
@@ -116,7 +119,8 @@ def _gathering(plan: PhasePlan, encoding: PhasePlan, encoded: Mapping[str, Recei
     for name, receipt in encoded.items():
         number = numbers[name.partition(".p")[0]]
         made[number] = (*made.get(number, ()), receipt)
-    first, last = plan.schemas[0], stored(plan.schemas[-1])
+    takes = plan.built_on.takes
+    first, last = plan.schemas[0], stored(plan.schemas[takes])
     gather = Gather(
         table=plan.phase.write.table,
         files=tuple(file.path for file in plan.built_on.files),
@@ -126,8 +130,8 @@ def _gathering(plan: PhasePlan, encoding: PhasePlan, encoded: Mapping[str, Recei
     )
     return replace(
         plan,
-        phase=replace(plan.phase, steps=(Step(gather),)),
-        schemas=(first, plan.schemas[-1]),
+        phase=replace(plan.phase, steps=(Step(gather), *plan.phase.steps[takes:])),
+        schemas=(first, *plan.schemas[takes:]),
         homes=replace(encoding.homes, only_new=False),
     )
 

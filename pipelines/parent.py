@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from operators import columns
-from operators.base import RowByRow
+from operators.base import Fitted, RowByRow
 from operators.errors import TableError
 from operators.storage.stored import stored
 from operators.storage.table import Table, TableFile
@@ -33,8 +33,13 @@ class Parent:
     files: tuple[TableFile, ...]
     touched: frozenset[str] | None
     """Source files that changed or went, whose rows are all written anew; None: every file."""
-    reuses: bool
-    """Whether its vectors are those that this run would make of the same texts."""
+    takes: int
+    """Steps that a text which is there is spared: all, those before the codecs, or none.
+
+    What they would make of it stands in a row of this version.
+    """
+    codecs: int
+    """Steps after those, for which the vectors that are there are enough."""
     units: tuple[Unit, ...]
     """What the run reads: the source files that are new or changed."""
     source_files: int
@@ -42,9 +47,16 @@ class Parent:
     why: tuple[str, ...]
     """Which fields of the recipe changed since; the recipe is the same where there are none."""
 
+    @property
+    def reuses(self) -> bool:
+        """Whether its vectors are those that this run would make of the same texts."""
+        return self.takes > 0
+
     def told(self) -> str:
         """What a run will read, and why no less."""
         again = "texts that are there keep their vectors" if self.reuses else "all of it made anew"
+        if self.reuses and self.codecs:
+            again = "texts that are there keep their vectors, which are coded anew"
         if self.touched is not None:
             pieces = {piece.uri for unit in self.units for piece in unit.pieces}
             count, of = f"{len(pieces):,}", f"{self.source_files:,}"
@@ -66,10 +78,8 @@ def find_parent(plan: "PhasePlan") -> Parent | None:
         return None
     files, source = tuple(table.files(plan.parent)), plan.listing.source
     row_by_row, of_text = _kinds(plan)
-    made = [field for field in schema if field.name not in plan.schemas[0].names]
-    recorded: Any = plan.committed.get("fingerprints") or {}
-    same_vectors = all(recorded.get(p) == plan.fingerprints[p] for p in ("encoding", "codec"))
-    reuses = of_text and bool(made) and same_vectors and _holds(there, made)
+    takes = _taken(plan, plan.committed, there) if of_text else 0
+    codecs = len(plan.phase.steps) - takes
     known = None
     if row_by_row and not source.limit and _holds(there, [*schema, *_PLACED]):
         same_recipe = plan.committed.get("recipe") == plan.fingerprints["recipe"]
@@ -78,13 +88,13 @@ def find_parent(plan: "PhasePlan") -> Parent | None:
     why = differences(readable, recipe(source, plan.phase.steps))
     count = len(plan.listing.files)
     if known is None:
-        return Parent(plan.parent, files, None, reuses, plan.units, count, why)
+        return Parent(plan.parent, files, None, takes, codecs, plan.units, count, why)
     now = files_of(plan.listing)
     gone = {name for name, found in known.items() if now.get(name) != found}
     again = {name for name, found in now.items() if known.get(name) != found}
     fresh = cut_units(source, _only(plan.listing, again))
     touched = frozenset(gone | again)
-    return Parent(plan.parent, files, touched, reuses, fresh, count, ())
+    return Parent(plan.parent, files, touched, takes, codecs, fresh, count, ())
 
 
 def _kinds(plan: "PhasePlan") -> tuple[bool, bool]:
@@ -93,6 +103,27 @@ def _kinds(plan: "PhasePlan") -> tuple[bool, bool]:
     rows = [each for each in operators if isinstance(each, RowByRow)]
     row_by_row = bool(plan.listing.source.text) and len(rows) == len(operators)
     return row_by_row, row_by_row and all(each.of_text for each in rows)
+
+
+def _taken(plan: "PhasePlan", committed: dict[str, Any], there: pa.Schema) -> int:
+    """The most steps whose columns the table holds as this run would make them (DESIGN §4).
+
+    Another codec alone leaves the encoding as it was: where the floats were kept they are coded
+    anew. Floats that a codec rounded say so in their metadata, and are not taken for the encoder's.
+    """
+    recorded = committed.get("fingerprints") or {}
+    if recorded.get("encoding") != plan.fingerprints["encoding"]:
+        return 0
+    fitted = [isinstance(step.operator, Fitted) for step in plan.phase.steps]
+    first = fitted.index(True) if True in fitted else len(fitted)
+    ends = [first] if all(fitted[first:]) else []
+    if recorded.get("codec") == plan.fingerprints["codec"]:
+        ends.insert(0, len(fitted))
+    for end in ends:
+        made = [field for field in plan.schemas[end] if field.name not in plan.schemas[0].names]
+        if made and _holds(there, made):
+            return end
+    return 0
 
 
 def _holds(schema: pa.Schema, fields: list[pa.Field]) -> bool:

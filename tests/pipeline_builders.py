@@ -107,8 +107,18 @@ def equal_tables(one: str, other: str) -> bool:
     a, b = rows_of(one), rows_of(other)
     if a.schema.names != b.schema.names or len(a) != len(b):
         return False
-    floats = {field.name for field in a.schema if pa.types.is_floating(field.type)}
+    floats = {field.name for field in a.schema if _of_floats(field.type)}
     rest = [name for name in a.schema.names if name not in floats]
-    return same_columns(a, b, rest) and all(
-        np.allclose(a[name].to_numpy(), b[name].to_numpy(), rtol=1e-5) for name in floats
-    )
+    return same_columns(a, b, rest) and all(_close(a[name], b[name]) for name in floats)
+
+
+def _of_floats(kind: pa.DataType) -> bool:
+    inner: pa.DataType = kind.value_type if pa.types.is_list(kind) else kind
+    return pa.types.is_floating(inner)
+
+
+def _close(a: pa.ChunkedArray, b: pa.ChunkedArray) -> bool:
+    if pa.types.is_list(a.type):
+        same = pc.list_value_length(a).equals(pc.list_value_length(b))
+        return same and _close(pc.list_flatten(a), pc.list_flatten(b))
+    return np.allclose(a.to_numpy(), b.to_numpy(), rtol=1e-5, atol=1e-6)
