@@ -65,8 +65,9 @@ def submit(  # noqa: PLR0913 - the command's options
 ) -> None:
     """Run a config as a job on a Ray cluster; it goes on when this command has ended."""
     from cluster import ordering
+    from cluster.run_options import Options
 
-    wanted = ordering.Options(
+    wanted = Options(
         tuple(changes or ()), limit, yes, rerun, force, no_progress, log_json, ray_logs
     )
     timing = ordering.Timing(date, cron, timezone)

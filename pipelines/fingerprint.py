@@ -10,6 +10,7 @@ from typing import Any
 from operators import model as models
 from operators.base import Fitted, Operator, identity_fields
 from operators.beside import Beside
+from operators.errors import ConfigError
 from operators.text.source import Source
 from pipelines.spec import Step
 
@@ -58,7 +59,7 @@ def step_identity(operator: Operator) -> dict[str, Any]:
         fields["artefact"] = fields["artefact"].rpartition("/")[2]
     identity = {"operator": operator.name, "version": operator.version, **fields}
     if operator.loads_model:
-        identity["backend"] = _backend()
+        identity["backend"] = _backend(str(fields.get("backend") or "torch"))
     return identity
 
 
@@ -87,9 +88,17 @@ def _with_prompts_of(roles: frozenset[str], identity: dict[str, Any]) -> dict[st
 
 
 @cache
-def _backend() -> dict[str, str]:
-    """Major and minor version of what computes a vector; a patch release keeps the vectors."""
-    return {name: ".".join(metadata.version(name).split(".")[:2]) for name in _BACKENDS}
+def _backend(engine: str) -> dict[str, str]:
+    """Major and minor version of what computes a vector; a patch release keeps the vectors.
+
+    ConfigError where it is not installed.
+    """
+    names = _BACKENDS if engine in _BACKENDS else (*_BACKENDS, engine)
+    try:
+        return {name: ".".join(metadata.version(name).split(".")[:2]) for name in names}
+    except metadata.PackageNotFoundError as error:
+        problem = f"backend {engine} is not installed: pip install 'corpusmill[{engine}]'"
+        raise ConfigError((problem,)) from error
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 from operators.encode.head import Layer, layers
 from operators.encode.pooling import POOLINGS, Pool, places
 from operators.encode.shape import Shape
-from operators.encode.torch_backend import Precision, TorchBackend, load
+from operators.encode.torch_backend import Engine, Precision, TorchBackend, load
 from operators.model import Folder
 
 
@@ -40,13 +40,18 @@ class Embedder:
 
 
 def build(
-    folder: Folder, model: str, shape: Shape, precision: Precision, device: torch.device
+    folder: Folder,
+    model: str,
+    shape: Shape,
+    precision: Precision,
+    device: torch.device,
+    engine: Engine = "torch",
 ) -> Embedder:
     """Load the folder's weights on `device`; ModelError when they cannot be used."""
     return Embedder(
         model,
         shape.dim,
-        load(folder, model, precision, device),
+        load(folder, model, precision, device, engine),
         tuple(POOLINGS[mode] for mode in shape.pooling),
         tuple(layers(shape.head, device, model)),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns, digest
@@ -38,6 +39,14 @@ class Encode:
     normalize: bool | None = None
     """Vectors of length one; None: as the modules of the model's folder say, else true."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    backend: Literal["torch", "openvino"] = "torch"
+    """What computes it: torch anywhere; openvino on CPUs, in fp32 or bf16."""
+
+    @model_validator(mode="after")
+    def _backend_takes_the_precision(self) -> "Encode":
+        if self.backend == "openvino" and self.precision == "fp16":
+            raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
+        return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.INPUT_IDS)
@@ -55,10 +64,12 @@ class Encode:
         shape = self._shape(folder)
         with device.threads(on.threads):
             try:
-                place = device.pick(on.device)
+                place = device.pick("cpu" if self.backend == "openvino" else on.device)
             except ValueError as error:
                 raise ModelError(self.model.path, str(error)) from error
-            network = embedder.build(folder, self.model.path, shape, self.precision, place)
+            network = embedder.build(
+                folder, self.model.path, shape, self.precision, place, self.backend
+            )
             probe.self_check(folder, shape, network)
             budget = on.token_budget or device.token_budget(place, folder.width)
             yield partial(_encode, loop.Loop(network, budget))

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from operators.errors import ModelError
 from operators.model import Folder
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Engine = Literal["torch", "openvino"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ENCODER_HALVES = frozenset({"mt5", "t5", "umt5"})
@@ -41,12 +43,19 @@ class TorchBackend:
         return states
 
 
-def load(folder: Folder, model: str, precision: Precision, device: torch.device) -> TorchBackend:
+def load(
+    folder: Folder, model: str, precision: Precision, device: torch.device, engine: Engine
+) -> TorchBackend:
     """Load the folder's safetensors weights; ModelError when the architecture needs others."""
     if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
         raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
     family = AutoModelForTextEncoding if folder.model_type in _ENCODER_HALVES else AutoModel
-    return backend(read(family, folder, model, precision, _UNUSED), folder, device)
+    if engine == "torch":
+        return backend(read(family, folder, model, precision, _UNUSED), folder, device)
+    from operators.encode.graph import opened
+
+    graph = opened(folder, model, partial(read, family, folder, model, "fp32", _UNUSED), precision)
+    return TorchBackend(graph, device, padding_id(folder), False)
 
 
 def backend(network: Any, folder: Folder, device: torch.device) -> TorchBackend:

@@ -1,6 +1,7 @@
 """Token ids of a pair to one logit, by a sequence classifier of transformers."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from operators.encode.torch_backend import Precision, padding_id, read
+from operators.encode.graph import opened
+from operators.encode.torch_backend import Engine, Precision, padding_id, read
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.teach import probe
@@ -37,20 +39,30 @@ class Classifier:
             place = torch.arange(ids.shape[1], device=ids.device)
             types = (place >= prompts.unsqueeze(1)).long()
             extra["token_type_ids"] = types if mask is None else types * mask
-        logits: Tensor = self.network(input_ids=ids, attention_mask=mask, **extra).logits
+        logits: Tensor = self.network(input_ids=ids, attention_mask=mask, **extra)[0]
         return logits.float()
 
 
 def load(
-    folder: Folder, model: str, precision: Precision, device: torch.device, tokenizer: Paired
+    folder: Folder,
+    model: str,
+    precision: Precision,
+    device: torch.device,
+    tokenizer: Paired,
+    engine: Engine = "torch",
 ) -> Classifier:
     """The folder's classifier; ModelError unless its tokens and padding are what is relied on."""
     theirs = AutoTokenizer.from_pretrained(
         folder.tokenizer.parent, local_files_only=True, trust_remote_code=False
     )
-    network = read(AutoModelForSequenceClassification, folder, model, precision, _COMPUTED)
     has_types = "token_type_ids" in theirs.model_input_names
-    classifier = Classifier(model, network.to(device).eval(), device, padding_id(folder), has_types)
+    load_as = partial(read, AutoModelForSequenceClassification, folder, model)
+    if engine == "torch":
+        network = load_as(precision, _COMPUTED).to(device).eval()
+    else:
+        whole = partial(load_as, "fp32", _COMPUTED)
+        network = opened(folder, model, whole, precision, types=has_types)
+    classifier = Classifier(model, network, device, padding_id(folder), has_types)
     query, text = probe.texts(folder)
     for pair in ((query, text), (query, text * _REPEATS), (text * _REPEATS, query)):
         _check_tokens(classifier, folder, tokenizer, theirs, pair)

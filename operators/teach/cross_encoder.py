@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from operators.encode.loop import Loop
-    from operators.encode.torch_backend import Precision
+    from operators.encode.torch_backend import Engine, Precision
 
 _HEAD = "ForSequenceClassification"
 
@@ -24,11 +24,12 @@ _HEAD = "ForSequenceClassification"
 class CrossEncoder:
     """Any sequence classifier of transformers with one label; its raw logit is the score."""
 
-    options: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[frozenset[str]] = frozenset({"backend"})
     roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
     precision: "Precision" = "fp32"
+    backend: "Engine" = "torch"
 
     def check(self) -> None:
         folder = resolve(self.model)
@@ -58,7 +59,7 @@ class CrossEncoder:
 
         folder = resolve(self.model)
         tokenizer = paired(folder)
-        network = load(folder, self.model.path, self.precision, device, tokenizer)
+        network = load(folder, self.model.path, self.precision, device, tokenizer, self.backend)
         loop = Loop(network, budget or token_budget(device, folder.width))
         return _Scorer(tokenizer, loop)
 

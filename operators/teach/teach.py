@@ -26,7 +26,7 @@ pc: Any = pyarrow.compute  # the stubs know neither every function nor arrays as
 
 _NOT_FINITE = "the teacher gave a logit that is not finite"
 _ANYWHERE = Resources()
-_OPTIONS = ("template", "answers")
+_OPTIONS = ("template", "answers", "backend")
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
 
@@ -51,6 +51,8 @@ class Teach:
     """What a decoder reads, with `{text}` and `{query}`; None is the teacher's own."""
     answers: tuple[str, str] | None = None
     """The words a yes-no teacher weighs, the agreeing one first; None is Yes and No."""
+    backend: Literal["torch", "openvino"] | None = None
+    """What computes a cross-encoder: torch, its own, anywhere; openvino on CPUs, fp32 or bf16."""
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
     more: bool = False
@@ -61,6 +63,8 @@ class Teach:
         for option in self._options():
             if option not in TEACHERS[self.teacher].options:
                 raise ValueError(f"teacher {self.teacher!r} has no option {option!r}")
+        if self.backend == "openvino" and self.precision == "fp16":
+            raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
         return self
 
     @property
@@ -90,7 +94,7 @@ class Teach:
         teacher.check()
         with device.threads(on.threads):
             try:
-                place = device.pick(on.device)
+                place = device.pick("cpu" if self.backend == "openvino" else on.device)
             except ValueError as error:
                 raise ModelError(self.model.path, str(error)) from error
             yield partial(self._teach, teacher.scorer(place, on.token_budget))

@@ -41,6 +41,14 @@ def test_tiny_classifiers_equal_sentence_transformers(folders, logits, kind):
     assert np.abs(found).max() > 0.01
 
 
+def test_a_graph_is_given_token_types_and_gives_the_logits_of_torch(
+    folders, logits, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
+    found = logits(folders("bert"), PAIRS, backend="openvino")
+    np.testing.assert_allclose(found, logits(folders("bert"), PAIRS), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8), budget=st.integers(1, 400))
 @settings(max_examples=10)

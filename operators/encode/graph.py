@@ -1,0 +1,172 @@
+"""A network that OpenVINO computes: exported once, kept by content, compared with torch each time.
+
+A graph is called like the network of transformers it was made from, so that whatever feeds that
+network feeds its graph. Only what the graph gives first is there: states, or logits.
+"""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from operators import digest
+from operators.errors import ModelError
+from operators.model import Folder
+
+_VARIABLE = "CORPUSMILL_CACHE"
+_MADE_BY = ("openvino", "torch", "transformers")
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_MOST_APART = {"fp32": 1e-3, "bf16": 0.1}
+"""Of a logit to what torch gave in fp32, or a hundredth of it as 1 - cosine of a token's state."""
+_TRACED, _COMPARED = (24, 7), (33, 7, 1)
+"""Lengths of the rows that the network is traced with, and of other rows that show whether the
+trace holds for any.
+"""
+_HIGHEST_ID = 30_000
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Maps ids, mask and token types, (rows, tokens) int64, to a tuple of one float32 tensor."""
+
+    compiled: Any
+    takes_types: bool
+    dtype: torch.dtype
+    """What it computes in; what it gives is float32."""
+
+    def __call__(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None = None,
+    ) -> tuple[Tensor]:
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        given = [input_ids.numpy(), mask.numpy()]
+        if self.takes_types:
+            types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+            given.append(types.numpy())
+        return (torch.from_numpy(self.compiled(given, share_outputs=False)[0]),)
+
+
+def opened(
+    folder: Folder, model: str, read: Callable[[], Any], precision: str, *, types: bool = False
+) -> Graph:
+    """The graph of a folder's network; `read` loads that in fp32, where it is not exported yet.
+
+    ModelError when OpenVINO is not there, cannot take the network, or gives other numbers.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        problem = "backend openvino is not installed: pip install 'corpusmill[openvino]'"
+        raise ModelError(model, problem) from error
+    place = cache() / "graphs" / _key(folder, types=types)
+    if not (place / "graph.xml").is_file():
+        _export(place, model, read(), folder, types=types)
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    compiled = openvino.Core().compile_model(place / "graph.xml", "CPU", settings)
+    graph = Graph(compiled, types, _DTYPES[precision])
+    _check(graph, model, load_file(place / "reference.safetensors"), _MOST_APART[precision])
+    return graph
+
+
+def cache() -> Path:
+    """Where this user's exported graphs are kept: $CORPUSMILL_CACHE, or ~/.cache/corpusmill."""
+    named = os.environ.get(_VARIABLE)
+    return Path(named) if named else Path.home() / ".cache" / "corpusmill"
+
+
+def _key(folder: Folder, *, types: bool) -> str:
+    """Of all that decides the graph: weights, config, whether it takes types, what makes it."""
+    return digest.of_json(
+        {
+            "weights": [digest.of_file(file) for file in folder.weights],
+            "config": folder.config,
+            "architecture": [folder.architecture, types],
+            "made by": {name: metadata.version(name) for name in _MADE_BY},
+        }
+    )
+
+
+def _export(place: Path, model: str, network: Any, folder: Folder, *, types: bool) -> None:
+    """Write the graph and what torch gives for a few rows; other workers may do so meanwhile."""
+    import openvino
+
+    first = _First(network.eval())
+    example = tuple(_rows(folder, _TRACED, types=types).values())
+    inputs = _rows(folder, _COMPARED, types=types)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=place.parent))
+    try:
+        with torch.inference_mode():
+            wanted = first(*inputs.values()).contiguous()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing says of every branch that it takes one
+            graph = openvino.convert_model(first, example_input=example)
+        openvino.save_model(graph, fresh / "graph.xml", compress_to_fp16=False)
+        save_file({**inputs, "wanted": wanted}, fresh / "reference.safetensors")
+        fresh.rename(place)
+    except OSError:
+        if not (place / "graph.xml").is_file():
+            raise
+    except Exception as error:
+        cause = str(error).strip().split("\n")[0]
+        problem = f"OpenVINO cannot take it ({cause:.200}); backend torch can"
+        raise ModelError(model, problem) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+class _First(torch.nn.Module):
+    """A network whose inputs have places and whose first output is all there is."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        network.config.use_cache = False  # a decoder would give its keys and values too
+
+    def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
+        extra = {} if types is None else {"token_type_ids": types}
+        found: Tensor = self.network(input_ids=ids, attention_mask=mask, **extra)[0]
+        return found
+
+
+def _rows(folder: Folder, lengths: tuple[int, ...], *, types: bool) -> dict[str, Tensor]:
+    """Rows of these lengths of any tokens, padded; names in the order of the graph's inputs."""
+    most = min(int(folder.config.get("vocab_size") or _HIGHEST_ID), _HIGHEST_ID)
+    chosen = torch.Generator().manual_seed(len(lengths))
+    place = torch.arange(max(lengths))
+    ids = torch.randint(0, most, (len(lengths), max(lengths)), generator=chosen)
+    mask = (place < torch.tensor(lengths)[:, None]).long()
+    found = {"0 ids": ids, "1 mask": mask}
+    return found | ({"2 types": (place > 3).long() * mask} if types else {})
+
+
+def _check(graph: Graph, model: str, reference: dict[str, Tensor], most: float) -> None:
+    """ModelError unless the graph gives what torch gave."""
+    wanted = reference.pop("wanted")
+    inputs = [reference[name] for name in sorted(reference)]
+    found = graph(*inputs)[0]
+    if wanted.dim() == 3:
+        kept = inputs[1].bool()
+        same = torch.nn.functional.cosine_similarity(wanted[kept], found[kept], dim=1)
+        apart = 100 * (1 - float(same.min()))
+    else:
+        apart = float((wanted - found).abs().max()) / max(1.0, float(wanted.abs().max()))
+    if not apart <= most:
+        problem = f"OpenVINO gives other numbers than torch ({apart:.4f} apart); take torch"
+        raise ModelError(model, problem)
