@@ -29,6 +29,7 @@ from tests.tiny_models import build_bert
 LOCAL = pytest.param("local", "file", id="local-file")
 LOCAL_S3 = pytest.param("local", "s3", marks=pytest.mark.s3, id="local-s3")
 RAY_S3 = pytest.param("ray", "s3", marks=[pytest.mark.ray, pytest.mark.s3], id="ray-s3")
+locally = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3])
 everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3, RAY_S3])
 
 DOCS = good_rows(0, 60)
@@ -55,7 +56,7 @@ def wanting(base: str, model: Path, **canaries: object) -> Pipeline:
     return built(model, vectors=described)
 
 
-@everywhere
+@locally
 def test_a_later_version_is_held_against_the_one_before(
     place_on, runner_called, tiny_model, runner, store
 ):

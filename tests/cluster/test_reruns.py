@@ -29,6 +29,7 @@ LOCAL_FILE = pytest.param("local", "file", id="local-file")
 LOCAL_S3 = pytest.param("local", "s3", marks=pytest.mark.s3, id="local-s3")
 RAY_FILE = pytest.param("ray", "file", marks=pytest.mark.ray, id="ray-file")
 RAY_S3 = pytest.param("ray", "s3", marks=[pytest.mark.ray, pytest.mark.s3], id="ray-s3")
+locally = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, LOCAL_S3])
 everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, LOCAL_S3, RAY_S3])
 on_disk = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, RAY_FILE])
 
@@ -70,7 +71,7 @@ def test_a_changed_source_is_a_new_version_and_a_rollback_starts_anew(
     assert len(runs(table)) == 3
 
 
-@everywhere
+@locally
 def test_a_refused_version_is_published_without_encoding_again_when_the_gate_allows(
     place_on, runner_called, tiny_model, runner, store
 ):

@@ -32,6 +32,7 @@ from tests.tiny_models import build_bert
 LOCAL = pytest.param("local", "file", id="local-file")
 LOCAL_S3 = pytest.param("local", "s3", marks=pytest.mark.s3, id="local-s3")
 RAY_S3 = pytest.param("ray", "s3", marks=[pytest.mark.ray, pytest.mark.s3], id="ray-s3")
+locally = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3])
 everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL, LOCAL_S3, RAY_S3])
 ANY_CHANGE = {"max_deleted": 10**9, "max_bad_rows": 10**9}
 
@@ -87,7 +88,7 @@ def test_only_new_texts_are_encoded_and_files_of_unchanged_sources_stay(
     assert run(pipeline, using).counts is None
 
 
-@everywhere
+@locally
 def test_a_source_file_that_goes_takes_its_rows_along_and_loads_no_model(
     place_on, runner_called, tiny_model, runner, store
 ):
