@@ -27,8 +27,17 @@ from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
 from cluster.settings import cores
-from operators.arrays import to_matrix
+from operators.arrays import to_matrix, to_ragged
+from operators.encode.budget import pack
+from operators.encode.device import token_budget
+from operators.encode.embedder import build
+from operators.encode.encode import Encode
+from operators.encode.loop import Ragged, padded
+from operators.encode.shape import decide
+from operators.encode.torch_backend import TorchBackend
+from operators.model import Model, resolve
 from operators.storage.table import Table
+from operators.text.tokenizer import Tokenize
 from pipelines.config import parse
 
 CONFIG = """
@@ -39,7 +48,7 @@ phases:
     read: {{ uri: {source}, text: [title, text], id: _id }}
     steps:
       - tokenize: {{ model: minilm }}
-      - encode: {{ model: minilm, precision: {precision} }}
+      - encode: {{ model: minilm, precision: {precision}, backend: {backend} }}
     write: {{ table: {table}, gate: {{ max_bad_rows: 0.01 }} }}
 """
 RESULTS = Path(__file__).parent / "results"
@@ -96,11 +105,15 @@ def _ways(folder: str, source: Path, texts: list[str]) -> dict[str, Way]:
 
         return way
 
-    def job(precision: str) -> Way:
+    def job(precision: str, backend: str = "torch") -> Way:
         def way() -> tuple[float, float | None, np.ndarray, int]:
             table = f"{folder}/{precision}-{time.time_ns()}"
             config = CONFIG.format(
-                model=str(get_model_path()), source=source, precision=precision, table=table
+                model=str(get_model_path()),
+                source=source,
+                precision=precision,
+                backend=backend,
+                table=table,
             )
             clock = time.perf_counter()
             with _forward_time() as forward:
@@ -116,6 +129,14 @@ def _ways(folder: str, source: Path, texts: list[str]) -> dict[str, Way]:
         "corpusmill job, fp32": job("fp32"),
         "sentence-transformers encode, bf16": encode("bf16"),
         "corpusmill job, bf16": job("bf16"),
+        "corpusmill job, OpenVINO fp32": job("fp32", "openvino"),
+        "corpusmill job, OpenVINO bf16": job("bf16", "openvino"),
+        **{
+            f"floor of {backend} {precision}: its forward passes alone": floor(
+                texts, precision, backend
+            )
+            for precision, backend in (("fp32", "torch"), ("bf16", "torch"), ("bf16", "openvino"))
+        },
     }
 
 
@@ -126,30 +147,51 @@ def _in_order(uri: str) -> np.ndarray:
     return to_matrix(rows["embedding"], len(rows["embedding"][0]))
 
 
+def floor(texts: list[str], precision: str, backend: str) -> Way:
+    """The forward passes of the job on batches that are tokenized, sorted and padded beforehand."""
+    model = Model(str(get_model_path()), max_length=256)
+    step = Encode(model, precision=precision, backend=backend)
+
+    def way() -> tuple[float, float | None, np.ndarray, int]:
+        folder, cpu = resolve(model), torch.device("cpu")
+        shape = decide(folder, model.path, "auto", None)
+        network = build(folder, model.path, shape, step.precision, cpu, step.backend)
+        with Tokenize(model).open() as tokenize:
+            rows = tokenize(pa.table({"id": [str(n) for n in range(len(texts))], "text": texts}))
+        ragged = Ragged(*to_ragged(rows["input_ids"]))
+        packed = pack(ragged.lengths, token_budget(cpu, folder.width))
+        batches = [padded(ragged, chosen, network.pad) for chosen in packed]
+        vectors = np.zeros((len(texts), network.dim), np.float32)
+        seconds = 0.0
+        with torch.inference_mode():
+            for chosen, (ids, mask) in zip(packed, batches, strict=True):
+                given = torch.from_numpy(ids), None if mask.all() else torch.from_numpy(mask)
+                clock = time.perf_counter()
+                network.backend.states(*given)
+                seconds += time.perf_counter() - clock
+                vectors[chosen] = network(*given, None).numpy()
+        return seconds, None, vectors, 0
+
+    return way
+
+
 @contextmanager
 def _forward_time() -> Iterator[list[float]]:
-    """Seconds of every forward pass of a BERT, by hooks of torch."""
-    begun: list[float] = []
+    """Seconds of every forward pass, whatever computes it."""
     took: list[float] = []
+    states = TorchBackend.states
 
-    def before(module: torch.nn.Module, args: object) -> None:
-        if type(module).__name__ == "BertModel":
-            begun.append(time.perf_counter())
+    def timed(self: TorchBackend, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        clock = time.perf_counter()
+        found = states(self, ids, mask)
+        took.append(time.perf_counter() - clock)
+        return found
 
-    def after(module: torch.nn.Module, args: object, output: object) -> None:
-        if type(module).__name__ == "BertModel":
-            took.append(time.perf_counter() - begun.pop())
-
-    hooks = torch.nn.modules.module
-    handles = (
-        hooks.register_module_forward_pre_hook(before),
-        hooks.register_module_forward_hook(after),
-    )
+    TorchBackend.states = timed
     try:
         yield took
     finally:
-        for handle in handles:
-            handle.remove()
+        TorchBackend.states = states
 
 
 def _documents(path: Path, count: int) -> list[str]:
@@ -199,7 +241,7 @@ def _share(value: float | None) -> str:
 
 def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str], repeats: int) -> None:
     RESULTS.mkdir(exist_ok=True)
-    packages = ("torch", "transformers", "sentence-transformers", "pyarrow", "deltalake")
+    packages = ("torch", "transformers", "sentence-transformers", "openvino", "pyarrow")
     facts = {
         "command": f"python -m benchmarks.embed --docs {docs} --repeats {repeats}",
         "cores": cores(),
