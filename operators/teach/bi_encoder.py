@@ -26,11 +26,12 @@ _NOTHING = "no token is left of its query or its text"
 class BiEncoder:
     """The cosine of the vectors that `encode` gives with the model's query and passage prompts."""
 
-    options: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[frozenset[str]] = frozenset({"backend"})
     roles: ClassVar[frozenset[str]] = frozenset({"query", "passage"})
 
     model: Model
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    backend: Literal["torch", "openvino"] = "torch"
 
     def check(self) -> None:
         self._shape(resolve(self.model))
@@ -42,7 +43,8 @@ class BiEncoder:
 
         folder = resolve(self.model)
         shape = self._shape(folder)
-        network = embedder.build(folder, self.model.path, shape, self.precision, device)
+        path = self.model.path
+        network = embedder.build(folder, path, shape, self.precision, device, self.backend)
         probe.self_check(folder, shape, network)
         return _Scorer(
             Tokenize(self.model, role="query").tokenizer(),

@@ -52,7 +52,7 @@ class Teach:
     answers: tuple[str, str] | None = None
     """The words a yes-no teacher weighs, the agreeing one first; None is Yes and No."""
     backend: Literal["torch", "openvino"] | None = None
-    """What computes a cross-encoder: torch, its own, anywhere; openvino on CPUs, fp32 or bf16."""
+    """What computes a cross- or bi-encoder: torch anywhere; openvino on CPUs, in fp32 or bf16."""
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
     more: bool = False
