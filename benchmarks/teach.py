@@ -84,8 +84,10 @@ def _ways(model: str, pairs: list[tuple[str, str]]) -> Iterator[dict[str, Way]]:
 
     with ExitStack() as stack:
 
-        def teach(precision: Literal["fp32", "bf16"]) -> Way:
-            step = Teach(Model(model), precision=precision, fingerprint="t")
+        def teach(
+            precision: Literal["fp32", "bf16"], backend: Literal["torch", "openvino"] = "torch"
+        ) -> Way:
+            step = Teach(Model(model), precision=precision, backend=backend, fingerprint="t")
             transform = stack.enter_context(step.open(Resources(device="cpu")))
             return lambda: transform(table)["logit"].to_numpy()
 
@@ -94,6 +96,8 @@ def _ways(model: str, pairs: list[tuple[str, str]]) -> Iterator[dict[str, Way]]:
             "corpusmill teach, fp32": teach("fp32"),
             "CrossEncoder.predict, bf16": predict("bf16"),
             "corpusmill teach, bf16": teach("bf16"),
+            "corpusmill teach, OpenVINO fp32": teach("fp32", "openvino"),
+            "corpusmill teach, OpenVINO bf16": teach("bf16", "openvino"),
         }
 
 
@@ -162,7 +166,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def _keep(timings: list[Timing], lines: list[str], pairs: int, repeats: int) -> None:
     RESULTS.mkdir(exist_ok=True)
-    packages = ("torch", "transformers", "sentence-transformers", "pyarrow")
+    packages = ("torch", "transformers", "sentence-transformers", "openvino")
     facts = {
         "command": f"python -m benchmarks.teach --pairs {pairs} --repeats {repeats}",
         "cores": cores(),

@@ -23,6 +23,13 @@ def test_logits_equal_the_cosine_of_sentence_transformers(folders, logits):
     assert abs(found[3] - 1) > 1e-3, "query and passage have prompts of their own"
 
 
+def test_a_graph_gives_the_cosines_of_torch(folders, logits, tmp_path, monkeypatch):
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
+    found = logits(folders("embedder"), PAIRS, teacher="bi-encoder", backend="openvino")
+    wanted = logits(folders("embedder"), PAIRS, teacher="bi-encoder")
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 def test_a_text_equal_to_its_query_has_cosine_one_without_prompts(folders, logits):
     plain = {"query": "", "passage": ""}
     found = logits(folders("embedder"), PAIRS, teacher="bi-encoder", prompts=plain)
