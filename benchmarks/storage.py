@@ -138,6 +138,10 @@ def _small(options: argparse.Namespace) -> Iterable[tuple[str, str, str, str]]:
         yield name, f"{statistics.median(seconds):.2f}", "", aim
 
 
+def _bare(uri: str) -> list[str]:
+    return DeltaTable(uri, storage_options=bulk.options(uri)).file_uris()
+
+
 def _receipt(unit: str, shard: Shard) -> Receipt:
     seconds = {"tokenize": 0.1, "encode": 3.2, "quantize": 0.01}
     return Receipt(unit, (shard,), "", 1, 1, 200, 0, {}, 1.0, 1.0, 0, seconds, worker="node-1/1")
