@@ -179,7 +179,7 @@ class Work:
 
 
 def _in_bf16(model: str) -> dict[str, Any]:
-    return {"model": model, "precision": "bf16", "backend": "openvino"}
+    return {"model": model, "precision": "bf16"}
 
 
 def mpnet(folder: Path) -> Path:
