@@ -55,7 +55,7 @@ def run(  # noqa: PLR0913 - the command's options
     no_lease: Annotated[
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
-    no_progress: options.NoProgress = 600,
+    no_progress: options.NoProgress = 1800,
     force: options.Force = None,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,

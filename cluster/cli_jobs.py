@@ -57,7 +57,7 @@ def submit(  # noqa: PLR0913 - the command's options
     yes: options.Yes = False,
     rerun: options.Rerun = False,
     force: options.Force = None,
-    no_progress: options.NoProgress = 600,
+    no_progress: options.NoProgress = 1800,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     authority: Authority = "",

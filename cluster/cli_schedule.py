@@ -34,7 +34,7 @@ def schedule(  # noqa: PLR0913 - the command's options
     runner: Annotated[str, typer.Option(help="local or ray, as for run.")] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
     yes: options.Yes = False,
-    no_progress: options.NoProgress = 600,
+    no_progress: options.NoProgress = 1800,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     allow_insecure: options.Insecure = False,

@@ -27,6 +27,9 @@ from pipelines.work import Job
 
 _UNITS = 64
 _SMALLEST_UNIT, _LARGEST_UNIT = 512 << 10, 64 << 20
+_LARGE_UNIT = 16 << 20
+"""As large as units get before there are too many: 4 million tokens, minutes of a model on CPUs."""
+_MANY_UNITS = 15_000
 _BYTES_A_ROW = 200
 _ROWS_A_BUCKET = 4_000_000
 
@@ -209,5 +212,6 @@ def readable(plan: PhasePlan) -> dict[str, object]:
 def _unit_bytes(total: int, steps: tuple[Step, ...]) -> int:
     """Enough units to share among workers and to retry cheaply, few enough to list quickly."""
     sized = (step.operator.unit_bytes for step in steps if isinstance(step.operator, Sized))
-    smallest, largest = next(sized, (_SMALLEST_UNIT, _LARGEST_UNIT))
+    most = min(max(total // _MANY_UNITS, _LARGE_UNIT), _LARGEST_UNIT)
+    smallest, largest = next(sized, (_SMALLEST_UNIT, most))
     return min(max(total // _UNITS, smallest), largest)

@@ -21,17 +21,19 @@ from torch import Tensor
 from operators import digest
 from operators.errors import ModelError
 from operators.model import Folder
+from operators.text.tokenizer import load
 
 _VARIABLE = "CORPUSMILL_CACHE"
 _MADE_BY = ("openvino", "torch", "transformers")
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _MOST_APART = {"fp32": 1e-3, "bf16": 0.1}
-"""Of a logit to what torch gave in fp32, or a hundredth of it as 1 - cosine of a token's state."""
-_TRACED, _COMPARED = (24, 7), (33, 7, 1)
-"""Lengths of the rows that the network is traced with, and of other rows that show whether the
-trace holds for any.
+"""Of a logit to what torch gave in fp32; of 1 - cosine of a row's mean state a twentieth."""
+_TEXT = "The QUICK brown fox — naïve, 12.5 % of café visits in 東京 — doesn't jump over it. "
+_TRACED, _COMPARED = (24, 7), (33, 12, 5)
+"""Tokens of the rows that the network is traced with, and of other rows that show whether the trace
+holds for any. It is a text, since bf16 knows little of tokens at random: mpnet's states of those
+had cosines of 0.76, in torch as well.
 """
-_HIGHEST_ID = 30_000
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -146,13 +148,12 @@ class _First(torch.nn.Module):
 
 
 def _rows(folder: Folder, lengths: tuple[int, ...], *, types: bool) -> dict[str, Tensor]:
-    """Rows of these lengths of any tokens, padded; names in the order of the graph's inputs."""
-    most = min(int(folder.config.get("vocab_size") or _HIGHEST_ID), _HIGHEST_ID)
-    chosen = torch.Generator().manual_seed(len(lengths))
-    place = torch.arange(max(lengths))
-    ids = torch.randint(0, most, (len(lengths), max(lengths)), generator=chosen)
+    """The beginnings of a text, padded; names in the order of the graph's inputs."""
+    text = 4 * (_TEXT.lower() if folder.lower_case else _TEXT)
+    words = torch.tensor(load(folder).encode(text).ids[: folder.max_length])
+    place = torch.arange(min(max(lengths), len(words)))
     mask = (place < torch.tensor(lengths)[:, None]).long()
-    found = {"0 ids": ids, "1 mask": mask}
+    found = {"0 ids": words[place] * mask, "1 mask": mask}
     return found | ({"2 types": (place > 3).long() * mask} if types else {})
 
 
@@ -162,9 +163,10 @@ def _check(graph: Graph, model: str, reference: dict[str, Tensor], most: float) 
     inputs = [reference[name] for name in sorted(reference)]
     found = graph(*inputs)[0]
     if wanted.dim() == 3:
-        kept = inputs[1].bool()
-        same = torch.nn.functional.cosine_similarity(wanted[kept], found[kept], dim=1)
-        apart = 100 * (1 - float(same.min()))
+        kept = inputs[1][:, :, None]
+        sums = [(states * kept).sum(1) for states in (wanted, found)]
+        same = torch.nn.functional.cosine_similarity(sums[0], sums[1], dim=1)
+        apart = 20 * (1 - float(same.min()))
     else:
         apart = float((wanted - found).abs().max()) / max(1.0, float(wanted.abs().max()))
     if not apart <= most:
