@@ -30,11 +30,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="kinds, such as worker or 503")
     parser.add_argument("--short", action="store_true", help="one trial of each kind")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, world(Path(folder)) as there:
-        reports = [
-            told(name, trial, there)
-            for name, trial in chosen(arguments.seed, arguments.only, short=arguments.short)
-        ]
+    trials = list(chosen(arguments.seed, arguments.only, short=arguments.short))
+    last = max((PHASES.index(_phase(name)) for name, _ in trials), default=0)
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+        world(Path(folder), PHASES[last]) as there,
+    ):
+        reports = [told(name, trial, there) for name, trial in trials]
     wrong = [report for report in reports if not report.fine]
     lost = sum(report.compared.lost + report.compared.other for report in reports)
     doubled = sum(report.compared.doubled for report in reports)
@@ -45,6 +47,11 @@ def main() -> int:
     say(f"{len(reports)} trials, {len(wrong)} wrong")
     say(f"faults {faults} lost {lost} doubled {doubled}")
     return int(bool(wrong or lost or doubled))
+
+
+def _phase(name: str) -> str:
+    """The phase of a trial; those that name none need no more than the first."""
+    return next((phase for phase in PHASES if name.endswith(f" {phase}")), PHASES[0])
 
 
 def chosen(seed: int, only: list[str], *, short: bool) -> Trials:

