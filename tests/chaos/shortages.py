@@ -3,6 +3,8 @@
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from operators.storage.table import Table
@@ -25,6 +27,8 @@ cp -a {place}/. {kept}
 _BLOB = 3 << 20
 _SMALL = {"queries": (30, 60)}
 """Kilobytes of a disk that a phase fills; others need 80 and more."""
+_HOARD = 7
+"""Objects of 10 MiB in a store of 80."""
 _SMALL_STORE: tuple[nodes.Node, ...] = ({"num_cpus": 4, "object_store_memory": 80 << 20},)
 
 
@@ -62,7 +66,7 @@ def fill_disk(world: World, phase: str, seed: int) -> Report:
 
 
 def fill_object_store(world: World, seed: int) -> Report:
-    """Units pass through an object store that holds a few of them."""
+    """Another driver has filled the object store: units that pass through it must make room."""
     trial = world.trial("documents")
     chance = random.Random(seed)
     rows = [{**row, "blob": chance.randbytes(_BLOB // 2).hex()} for row in good_rows(0, _ROWS)]
@@ -70,8 +74,9 @@ def fill_object_store(world: World, seed: int) -> Report:
     table = f"{trial.place}/poison"
     with nodes.started(trial.folder, world.environment, _SMALL_STORE) as cluster:
         environment = {**world.environment, **cluster.environment}
-        codes = _until_done(trial.output, environment, docs, table, cluster.address, 4 * _BLOB)
-        spilled = _spilled(cluster)
+        with _hoarded(cluster):
+            codes = _until_done(trial.output, environment, docs, table, cluster.address, 4 * _BLOB)
+            spilled = _spilled(cluster)
     return Report("object store full", "texts", int(spilled), _against(table, set()), codes)
 
 
@@ -119,6 +124,27 @@ def _against(table: str, aside: set[str]) -> Compared:
     return Compared(
         len(wanted - set(found)), len(found) - len(set(found)), len(set(found) - wanted)
     )
+
+
+@contextmanager
+def _hoarded(cluster: nodes.Nodes) -> Iterator[None]:
+    """A driver of its own that holds nearly all of the object store."""
+    code = (
+        "import ray, sys, numpy as np\n"
+        f"ray.init('{cluster.address}', logging_level='ERROR', log_to_driver=False)\n"
+        f"held = [ray.put(np.ones(10 << 20, np.uint8)) for _ in range({_HOARD})]\n"
+        "print('full', flush=True)\nsys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=cluster.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as hoarder:
+        assert hoarder.stdout
+        assert hoarder.stdout.readline() == b"full\n"
+        yield
+        hoarder.communicate(timeout=PATIENCE)
 
 
 def _spilled(cluster: nodes.Nodes) -> bool:
