@@ -63,7 +63,7 @@ def _fitting(judgments: list[str], most: float) -> tuple[list[str], set[str]]:
 
 def embed(source: Path, table: Path, model: Path, length: int) -> str:
     """The vectors table of a collection, made unless it is there."""
-    encode = {"model": "model", "precision": "bf16", "backend": "openvino"}
+    encode = {"model": "model", "precision": "bf16"}
     phase = {
         "read": {"uri": str(source)},
         "steps": [{"tokenize": {"model": "model"}}, {"encode": encode}],
@@ -124,9 +124,7 @@ def main() -> None:
 
 def _report(found: list[Asked], options: argparse.Namespace) -> None:
     docs = f"{options.docs:,} documents each" if options.docs else "all documents"
-    head = (
-        f"MiniLM-L6 (OLD) and mpnet-base (NEW), {options.length} tokens, bf16 by OpenVINO, {docs}"
-    )
+    head = f"MiniLM-L6 (OLD) and mpnet-base (NEW), {options.length} tokens, bf16, {docs}"
     lines = [f"{head}; made by `{_command(options)}`."]
     for each in found:
         told_of = f"{each.name}: `compat` took {each.seconds:.0f} s, query encoding included"
