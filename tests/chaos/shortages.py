@@ -159,6 +159,6 @@ def _spilled(cluster: nodes.Nodes) -> bool:
         env=cluster.environment,
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
     return "Spilled" in done.stdout
