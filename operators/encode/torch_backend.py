@@ -44,7 +44,11 @@ class TorchBackend:
 
 
 def load(
-    folder: Folder, model: str, precision: Precision, device: torch.device, engine: Engine
+    folder: Folder,
+    model: str,
+    precision: Precision,
+    device: torch.device,
+    engine: Engine = "torch",
 ) -> TorchBackend:
     """Load the folder's safetensors weights; ModelError when the architecture needs others."""
     if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
