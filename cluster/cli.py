@@ -13,6 +13,7 @@ import typer
 
 from cluster import cli_changes, cli_compat, cli_export, cli_jobs, cli_schedule, cli_table, logs
 from cluster import cli_options as options
+from cluster.stalled import NO_PROGRESS_SECONDS
 from operators.errors import ConfigError, CorpusmillError
 from operators.redaction import secret_in
 
@@ -55,7 +56,7 @@ def run(  # noqa: PLR0913 - the command's options
     no_lease: Annotated[
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
-    no_progress: options.NoProgress = 1800,
+    no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
     force: options.Force = None,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster import cli_options as options
-from cluster.cli_options import Insecure
+from cluster.stalled import NO_PROGRESS_SECONDS
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
@@ -57,11 +57,11 @@ def submit(  # noqa: PLR0913 - the command's options
     yes: options.Yes = False,
     rerun: options.Rerun = False,
     force: options.Force = None,
-    no_progress: options.NoProgress = 1800,
+    no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     authority: Authority = "",
-    allow_insecure: Insecure = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """Run a config as a job on a Ray cluster; it goes on when this command has ended."""
     from cluster import ordering
@@ -93,7 +93,7 @@ def status(
     name: Annotated[str, typer.Argument(metavar="JOB", help="A job; none lists them all.")] = "",
     address: Address = "",
     authority: Authority = "",
-    allow_insecure: Insecure = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """What a job is doing and how it ended; exits with 0 whatever that is."""
     from cluster.jobs import jobs_at
@@ -112,7 +112,7 @@ def logs(
     address: Address = "",
     follow: Follow = False,
     authority: Authority = "",
-    allow_insecure: Insecure = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """What a job has said; with --follow until it is over."""
     from cluster.jobs import jobs_at
@@ -128,7 +128,7 @@ def stop(
     name: Name,
     address: Address = "",
     authority: Authority = "",
-    allow_insecure: Insecure = False,
+    allow_insecure: options.Insecure = False,
 ) -> None:
     """Stop a job and wait until it is over; what it had finished is kept for the next run."""
     from cluster.following import stop as stopped

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster import cli_options as options
+from cluster.stalled import NO_PROGRESS_SECONDS
 from operators.redaction import without_secrets
 
 
@@ -34,7 +35,7 @@ def schedule(  # noqa: PLR0913 - the command's options
     runner: Annotated[str, typer.Option(help="local or ray, as for run.")] = "",
     address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
     yes: options.Yes = False,
-    no_progress: options.NoProgress = 1800,
+    no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     allow_insecure: options.Insecure = False,

@@ -17,8 +17,9 @@ from cluster.leases import leased
 from cluster.metrics import Metrics
 from cluster.outlook import outlook
 from cluster.progress import Progress
-from cluster.runner import NO_PROGRESS_SECONDS, Runner
+from cluster.runner import Runner
 from cluster.spending import spending
+from cluster.stalled import NO_PROGRESS_SECONDS
 from cluster.unit_log import UnitLog
 from cluster.watching import Watcher
 from operators.errors import ConfigError, PreflightError

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from typing import ClassVar
 
-from cluster.runner import NO_PROGRESS_SECONDS, I, Outcomes, R
+from cluster.runner import I, Outcomes, R
+from cluster.stalled import NO_PROGRESS_SECONDS
 from operators.base import Transform
 from operators.text.source import Unit
 from pipelines.spec import Step

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster.force import whoever
-from cluster.runner import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS
 
 
 @dataclass(frozen=True)

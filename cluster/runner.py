@@ -10,8 +10,6 @@ from pipelines.work import Job, Outcome
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
-NO_PROGRESS_SECONDS = 1800
-"""Work that comes to nothing for so long is given up."""
 Outcomes = Generator[Outcome, None, None]
 """Closed when a run is stopped, so that nothing works on."""
 

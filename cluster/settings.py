@@ -15,7 +15,7 @@ from ray.exceptions import AuthenticationError
 
 from cluster.authentication import check_cluster
 from cluster.quiet import quiet_start
-from cluster.runner import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS
 from operators.base import STRICT, Resources
 from operators.errors import PreflightError
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from operators.errors import CorpusmillError
 
+NO_PROGRESS_SECONDS = 1800
+"""Work that comes to nothing for so long is given up."""
 _STAGE = re.compile(r"^  - .*?: (\d+) active task\(s\), (\d+) finished", re.MULTILINE)
 
 

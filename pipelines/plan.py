@@ -105,8 +105,8 @@ def plan_phase(
     parent = table.version()
     own = Beside(table.uri, version=parent) if parent >= 0 else Beside()
     phase = replace(phase, steps=_settled(phase.steps, listing.source, versions or {}, own))
-    unit_bytes = source.unit_bytes or _unit_bytes(listing.size, phase.steps)
-    listing = replace(listing, source=replace(listing.source, unit_bytes=unit_bytes))
+    largest = source.unit_bytes or bytes_a_unit(listing.size, phase.steps)
+    listing = replace(listing, source=replace(listing.source, unit_bytes=largest))
     source = listing.source
     schemas = bind(listing.schema, phase.steps)
     check_canaries(phase, schemas)
@@ -158,7 +158,7 @@ def placed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def _listed(source: Source) -> Listed:
     listing = list_source(source)
-    named = replace(listing.source, unit_bytes=_unit_bytes(listing.size, ()))
+    named = replace(listing.source, unit_bytes=bytes_a_unit(listing.size, ()))
     listing = replace(listing, source=named)
     return Listed(named, cut_units(named, listing), listing.snapshot)
 
@@ -209,7 +209,7 @@ def readable(plan: PhasePlan) -> dict[str, object]:
     return recipe(plan.source, plan.phase.steps)
 
 
-def _unit_bytes(total: int, steps: tuple[Step, ...]) -> int:
+def bytes_a_unit(total: int, steps: tuple[Step, ...]) -> int:
     """Enough units to share among workers and to retry cheaply, few enough to list quickly."""
     sized = (step.operator.unit_bytes for step in steps if isinstance(step.operator, Sized))
     most = min(max(total // _MANY_UNITS, _LARGE_UNIT), _LARGEST_UNIT)

@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from operators import digest
+from operators.encode.probe import TEXT
+from operators.encode.torch_backend import DTYPES
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.text.tokenizer import load
@@ -28,13 +30,11 @@ _MADE_BY = ("openvino", "torch", "transformers")
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _MOST_APART = {"fp32": 1e-3, "bf16": 0.1}
 """Of a logit to what torch gave in fp32; of 1 - cosine of a row's mean state a twentieth."""
-_TEXT = "The QUICK brown fox — naïve, 12.5 % of café visits in 東京 — doesn't jump over it. "
 _TRACED, _COMPARED = (24, 7), (33, 12, 5)
 """Tokens of the rows that the network is traced with, and of other rows that show whether the trace
 holds for any. It is a text, since bf16 knows little of tokens at random: mpnet's states of those
 had cosines of 0.76, in torch as well.
 """
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def opened(
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     compiled = openvino.Core().compile_model(place / "graph.xml", "CPU", settings)
-    graph = Graph(compiled, types, _DTYPES[precision])
+    graph = Graph(compiled, types, DTYPES[precision])
     _check(graph, model, load_file(place / "reference.safetensors"), _MOST_APART[precision])
     return graph
 
@@ -122,9 +122,10 @@ def _export(place: Path, model: str, network: Any, folder: Folder, *, types: boo
         openvino.save_model(graph, fresh / "graph.xml", compress_to_fp16=False)
         save_file({**inputs, "wanted": wanted}, fresh / "reference.safetensors")
         fresh.rename(place)
-    except OSError:
+    except OSError as error:
         if not (place / "graph.xml").is_file():
-            raise
+            problem = f"its graph cannot be kept in {place.parent} ({error})"
+            raise ModelError(model, problem) from error
     except Exception as error:
         cause = str(error).strip().split("\n")[0]
         problem = f"OpenVINO cannot take it ({cause:.200}); backend torch can"
@@ -149,7 +150,7 @@ class _First(torch.nn.Module):
 
 def _rows(folder: Folder, lengths: tuple[int, ...], *, types: bool) -> dict[str, Tensor]:
     """The beginnings of a text, padded; names in the order of the graph's inputs."""
-    text = 4 * (_TEXT.lower() if folder.lower_case else _TEXT)
+    text = 4 * f"{TEXT.lower() if folder.lower_case else TEXT} "
     words = torch.tensor(load(folder).encode(text).ids[: folder.max_length])
     place = torch.arange(min(max(lengths), len(words)))
     mask = (place < torch.tensor(lengths)[:, None]).long()

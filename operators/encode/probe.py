@@ -10,14 +10,14 @@ from operators.errors import ModelError
 from operators.model import Folder
 from operators.text.tokenizer import load
 
-_TEXT = "The QUICK brown fox — naïve, 12.5 % of café visits in 東京 — doesn't jump over it."
+TEXT = "The QUICK brown fox — naïve, 12.5 % of café visits in 東京 — doesn't jump over it."
 _TOLERANCE = {torch.float32: 1e-4}
 _LOW_TOLERANCE = 1e-3
 
 
 def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
     """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
-    text = _TEXT.lower() if folder.lower_case else _TEXT
+    text = TEXT.lower() if folder.lower_case else TEXT
     ids = load(folder).encode(text).ids
     check_tokens(folder, embedder.model, text, ids)
     ids = ids[: folder.max_length]
