@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
 
 from benchmarks._results import keep, table
 from operators import columns
@@ -123,6 +125,9 @@ def _small(options: argparse.Namespace) -> Iterable[tuple[str, str, str, str]]:
         _fill({f"{run}/{name}.json": each.to_json() for name, each in receipts.items()})
         took, collected = _timed(lambda to=place: RunFolder(to, RUN).receipts())
         found.setdefault(f"{count:,} receipts collected", []).append(took)
+        found.setdefault("  their bytes by deltalake's handles, 16 threads", []).append(
+            _timed(lambda key=run, names=[*receipts]: _by_handles(key, names))[0]
+        )
         new = [shard for receipt in collected.values() for shard in receipt.shards]
         commit = _timed(lambda to=place, new=new: Table(to).commit(-1, ONLY_IDS, new, {}, "k"))[0]
         found.setdefault("  checked and committed", []).append(commit)
@@ -136,6 +141,12 @@ def _small(options: argparse.Namespace) -> Iterable[tuple[str, str, str, str]]:
     for name, seconds in found.items():
         aim = next((aim for part, aim in aims.items() if part in name), "")
         yield name, f"{statistics.median(seconds):.2f}", "", aim
+
+
+def _by_handles(folder: str, names: list[str]) -> list[bytes]:
+    handler = DeltaStorageHandler(f"s3://{BUCKET}", options=bulk.options(f"s3://{BUCKET}"))
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda n: handler.open_input_file(f"{folder}/{n}.json").read(), names))
 
 
 def _bare(uri: str) -> list[str]:
