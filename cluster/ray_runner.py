@@ -150,7 +150,7 @@ class Fatal(CorpusmillError):
 
 def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset:
     """Read and prepare in tasks, one actor pool a model, the rest and the write in tasks."""
-    data: Dataset = ray.data.from_arrow([*packed_units(units)])
+    data: Dataset = ray.data.from_blocks([*packed_units(units)])  # from_arrow has a task for each
     models = [n for n, step in enumerate(job.steps) if step.operator.loads_model]
     stops = [*models, len(job.steps)]
     data = data.map_batches(

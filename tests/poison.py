@@ -18,10 +18,11 @@ from operators.base import STRICT, Resources, Transform
 from operators.contract import require
 from operators.text.source import Source
 from pipelines.spec import Gate, Phase, Pipeline, Step, Write
-from tests.pipeline_builders import UNIT_BYTES
 
 ON = Resources()
 DEADLY, ENDLESS = "arsenic", "molasses"
+_UNIT_BYTES = 500
+"""Some six rows: halved three times, and each half that dies costs a process."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -87,7 +88,7 @@ class Hang(_OnWord):
 def poisoned(docs: str, table: str) -> Pipeline:
     """Rows that hold `mercury` kill a task, `arsenic` an actor, `lemon` raises."""
     steps = (Step(KillTask("mercury")), Step(KillModel(DEADLY)), Step(Raise("lemon")))
-    return _pipeline(Source(uri=docs, unit_bytes=UNIT_BYTES), table, steps)
+    return _pipeline(Source(uri=docs, unit_bytes=_UNIT_BYTES), table, steps)
 
 
 def on_ray(docs: str, table: str, address: str, unit_bytes: str) -> None:

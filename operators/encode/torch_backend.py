@@ -110,11 +110,11 @@ def read(
 def _quiet() -> Iterator[None]:
     """Silence transformers' progress bar and load report: what matters of it becomes an error."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # is untyped
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # is untyped
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # is untyped
+            logging.enable_progress_bar()

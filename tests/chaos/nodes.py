@@ -33,8 +33,10 @@ _QUICK = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_worker_niceness": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
 }
-"""A lost node or head is known in seconds; the defaults take a minute and more."""
+"""A lost node or head is known in seconds, where the defaults take a minute and more; and no worker
+ends because it waited for a second, since the next one would import everything again."""
 
 
 @dataclass

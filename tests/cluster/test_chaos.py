@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos import nodes
 
-KINDS = ("503", "lying", "forgetting")
+KINDS = ("503", "lying")
 """Deaths of drivers, workers, actors and index parts on Ray have tests of their own."""
 
 

@@ -126,11 +126,8 @@ def test_medians_are_learned_once_and_pinned_to_the_table(
     )
 
 
-@on_disk
-def test_a_phase_reads_what_an_earlier_phase_committed(
-    place_on, runner_called, tiny_model, runner, store
-):
-    base, using = place_on(store), runner_called(runner)
+def test_a_phase_reads_what_an_earlier_phase_committed(place_on, runner_called, tiny_model):
+    base, using = place_on("file"), runner_called("local")
     long = [{"id": f"long{n}", "text": f"sentence {n} of the text. " * 30} for n in range(6)]
     docs = write_files(base + "/docs", {"a.jsonl": lines([*good_rows(0, 10), *long])})
     passages = {

@@ -61,17 +61,14 @@ def test_local_and_ray_with_any_number_of_index_parts_mine_the_same(lake, starte
         assert rows_of(other.table("negatives")).equals(local)
 
 
-@on_every_runner
-def test_a_second_run_changes_nothing_and_a_second_teacher_scores_only_for_itself(
-    lake, started, runner
-):
-    lake.run(started(runner), last="scores")
+def test_a_second_run_changes_nothing_and_a_second_teacher_scores_only_for_itself(lake):
+    lake.run("local", last="scores")
     first = rows_of(lake.table("scores"))
-    again = lake.run(runner, last="scores")
+    again = lake.run("local", last="scores")
     assert all(result.counts is None for result in again.values())
     cross = {"teacher": "cross-encoder", "model": "teacher"}
     both = [cross, {"teacher": "bi-encoder", "model": "tiny"}]
-    more = lake.run(runner, last="scores", teach=both)["scores"]
+    more = lake.run("local", last="scores", teach=both)["scores"]
     assert more.counts is not None
     assert more.counts.rows_out == len(first)
     every = rows_of(lake.table("scores"))
