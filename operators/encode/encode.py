@@ -14,6 +14,7 @@ from operators import columns, digest
 from operators.arrays import to_column, to_ragged
 from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
+from operators.encode import allocator
 from operators.encode.shape import Pooling, Shape, decide
 from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
@@ -58,6 +59,7 @@ class Encode:
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
+        allocator.keep()  # before torch is there
         from operators.encode import device, embedder, loop, probe
 
         folder = resolve(self.model)

@@ -17,6 +17,7 @@ from operators.arrays import whole
 from operators.base import STRICT, Operator, Resources, Transform
 from operators.beside import Around
 from operators.contract import assign, extend, reject, require, without
+from operators.encode import allocator
 from operators.errors import ModelError
 from operators.model import Model
 from operators.teach.protocol import Scorer, Teacher
@@ -88,6 +89,7 @@ class Teach:
 
     @contextmanager
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
+        allocator.keep()  # before torch is there
         from operators.encode import device
 
         teacher = self._teacher()
