@@ -28,9 +28,7 @@ from tests.pipeline_builders import (
 LOCAL_FILE = pytest.param("local", "file", id="local-file")
 LOCAL_S3 = pytest.param("local", "s3", marks=pytest.mark.s3, id="local-s3")
 RAY_FILE = pytest.param("ray", "file", marks=pytest.mark.ray, id="ray-file")
-RAY_S3 = pytest.param("ray", "s3", marks=[pytest.mark.ray, pytest.mark.s3], id="ray-s3")
 locally = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, LOCAL_S3])
-everywhere = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, LOCAL_S3, RAY_S3])
 on_disk = pytest.mark.parametrize(("runner", "store"), [LOCAL_FILE, RAY_FILE])
 
 NAMES = [f"d{n:04d}" for n in range(60)]
@@ -40,7 +38,7 @@ def run(pipeline: Pipeline, runner: Runner) -> Result:
     return run_pipeline(pipeline, runner, Progress(quiet=True))[-1]
 
 
-@everywhere
+@locally
 def test_a_changed_source_is_a_new_version_and_a_rollback_starts_anew(
     place_on, runner_called, tiny_model, runner, store
 ):
