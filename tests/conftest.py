@@ -24,8 +24,8 @@ Place = Callable[[], str]
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes on few cores: no thread waits busily
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Workers of Ray wait for the next test: a new one imports everything again.
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
-"""Workers of Ray wait for the next test: a new one imports everything again."""
 
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.register_profile("quick", deadline=None, max_examples=8)
