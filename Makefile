@@ -17,7 +17,7 @@ FAST := not (ray or s3 or slow or gpu)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo format lint types test-fast test chaos bench audit wheel clean
+.PHONY: help venv demo docs format lint types test-fast test chaos bench audit wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ demo: $(DEMO)  ## embed the installed packages' docstrings, then search them
 format: $(DEV)  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+docs: $(DEV)  ## write the pages that are generated
+	$(BIN)/python -m docs.techniques
 
 lint: $(DEV)  ## check the format and the rules of ruff
 	$(BIN)/ruff format --check .
