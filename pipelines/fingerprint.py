@@ -55,8 +55,7 @@ def step_identity(operator: Operator) -> dict[str, Any]:
     fields = {name: _plain(value) for name, value in identity_fields(operator).items()}
     if isinstance(fields.get("model"), dict):
         fields["model"] = _with_prompts_of(_roles(operator), fields["model"])
-    if "artefact" in fields:
-        fields["artefact"] = fields["artefact"].rpartition("/")[2]
+    _forget_places(fields)
     identity = {"operator": operator.name, "version": operator.version, **fields}
     if operator.loads_model:
         identity["backend"] = _backend(str(fields.get("backend") or "torch"))
@@ -101,6 +100,13 @@ def _backend(engine: str) -> dict[str, str]:
         raise ConfigError((problem,)) from error
 
 
+def _forget_places(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave of an artefact's URI the name, which is its digest."""
+    if "artefact" in fields:
+        fields["artefact"] = fields["artefact"].rpartition("/")[2]
+    return fields
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, models.Model):
         return models.identity(value)
@@ -113,5 +119,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(identity_fields(value))
+        return _forget_places({k: _plain(v) for k, v in identity_fields(value).items()})
     raise TypeError(f"a field of type {type(value).__name__} has no stable identity")

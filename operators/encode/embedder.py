@@ -1,6 +1,7 @@
 """One forward pass of a model folder: states, pooling and what follows it."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -8,8 +9,28 @@ from torch import Tensor
 from operators.encode.head import Layer, layers
 from operators.encode.pooling import POOLINGS, Pool, places
 from operators.encode.shape import Shape
-from operators.encode.torch_backend import Engine, Precision, TorchBackend, load
+from operators.encode.strategy import Engine, Opening, Precision
+from operators.encode.torch_backend import load
 from operators.model import Folder
+
+
+class Backend(Protocol):
+    """What gives token states."""
+
+    @property
+    def network(self) -> Any: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def pad(self) -> int: ...
+    @property
+    def numbers_positions(self) -> bool:
+        """Whether positions are passed, because padding on the left would move them."""
+        ...
+
+    def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """(rows, tokens, width) states; a mask of None means that no token is padding."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -18,7 +39,7 @@ class Embedder:
 
     model: str
     dim: int
-    backend: TorchBackend
+    backend: Backend
     pools: tuple[Pool, ...]
     layers: tuple[Layer, ...]
 
@@ -54,4 +75,16 @@ def build(
         load(folder, model, precision, device, engine),
         tuple(POOLINGS[mode] for mode in shape.pooling),
         tuple(layers(shape.head, device, model)),
+    )
+
+
+def opened(opening: Opening) -> Embedder:
+    """`build` of what a strategy is given."""
+    return build(
+        opening.folder,
+        opening.model,
+        opening.shape,
+        opening.precision,
+        opening.device,
+        opening.engine,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,16 +11,16 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns, digest
-from operators.arrays import to_column, to_ragged
+from operators.arrays import to_ragged
 from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
 from operators.encode import allocator
+from operators.encode.pooled import Pooled
 from operators.encode.shape import Pooling, Shape, decide
+from operators.encode.strategies import AnyStrategy
+from operators.encode.strategy import Encoding, Opening, Strategy
 from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
-
-if TYPE_CHECKING:
-    from operators.encode.loop import Loop
 
 _NOT_FINITE = "the model gave a vector that is not finite"
 
@@ -42,11 +42,16 @@ class Encode:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     backend: Literal["torch", "openvino"] = "torch"
     """What computes it: torch anywhere; openvino on CPUs, in fp32 or bf16."""
+    strategy: AnyStrategy | None = None
+    """Another way from ids to what is stored of a row; None pools the last hidden states."""
 
     @model_validator(mode="after")
     def _backend_takes_the_precision(self) -> "Encode":
         if self.backend == "openvino" and self.precision == "fp16":
             raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
+        if self.backend not in self._strategy().engines:
+            kind = self._strategy().kind
+            raise ValueError(f"strategy {kind} is not computed by backend {self.backend}")
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
@@ -55,26 +60,34 @@ class Encode:
         _check_tokenizer(schema.field("input_ids"), folder)
         shape = self._shape(folder)
         kept = without(schema, "input_ids", "prompt_tokens")
-        return extend(kept, columns.embedding(shape.dim))
+        strategy = self._strategy()
+        require(self.name, kept, *strategy.needs)
+        return extend(kept, *strategy.fields(folder, self.model.path, shape))
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
         allocator.keep()  # before torch is there
-        from operators.encode import device, embedder, loop, probe
+        from operators.encode import device
 
         folder = resolve(self.model)
-        shape = self._shape(folder)
         with device.threads(on.threads):
             try:
                 place = device.pick("cpu" if self.backend == "openvino" else on.device)
             except ValueError as error:
                 raise ModelError(self.model.path, str(error)) from error
-            network = embedder.build(
-                folder, self.model.path, shape, self.precision, place, self.backend
+            opening = Opening(
+                folder,
+                self.model.path,
+                self._shape(folder),
+                self.precision,
+                place,
+                self.backend,
+                on.token_budget or device.token_budget(place, folder.width),
             )
-            probe.self_check(folder, shape, network)
-            budget = on.token_budget or device.token_budget(place, folder.width)
-            yield partial(_encode, loop.Loop(network, budget))
+            yield partial(_encode, self._strategy().open(opening))
+
+    def _strategy(self) -> Strategy:
+        return self.strategy or Pooled()
 
     def _shape(self, folder: Folder) -> Shape:
         return decide(folder, self.model.path, self.pooling, self.normalize)
@@ -90,19 +103,18 @@ def _check_tokenizer(ids: pa.Field, folder: Folder) -> None:
         raise ContractError("encode", "input_ids", needed, found)
 
 
-def _encode(loop: "Loop", table: pa.Table) -> pa.Table:
+def _encode(encoding: Encoding, table: pa.Table) -> pa.Table:
     from operators.encode.loop import Ragged
 
     ids, offsets = to_ragged(table["input_ids"])
     prompts = None
     if columns.PROMPT_TOKENS.name in table.column_names:
         prompts = table["prompt_tokens"].to_numpy().astype(np.int32, copy=True)
-    vectors = loop.encode_unit(Ragged(ids, offsets, prompts))
-    bad = ~np.all(np.isfinite(vectors), axis=1, keepdims=True)[:, 0]
-    vectors[bad] = 0
     dropped: list[str] = [
         name for name in ("input_ids", "prompt_tokens") if name in table.column_names
     ]
     out = table.drop_columns(dropped)
-    out = assign(out, columns.embedding(loop.forward.dim), to_column(vectors))
-    return reject(out, bad, _NOT_FINITE)
+    encoded = encoding(Ragged(ids, offsets, prompts), out)
+    for field, values in encoded.columns:
+        out = assign(out, field, values)
+    return reject(out, encoded.bad, _NOT_FINITE)

@@ -1,6 +1,7 @@
 """The one loop: a whole unit in, packed to a token budget, vectors out in the order of the rows."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,10 +52,16 @@ class Loop:
     forward: Forward
     budget: int
 
-    @torch.inference_mode()
     def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
         """The (n, dim) vectors of n rows; ModelError when a single row does not fit the memory."""
         vectors = np.zeros((len(rows.lengths), self.forward.dim), np.float32)
+        for chosen, found in self.each(rows):
+            vectors[chosen] = found
+        return vectors
+
+    @torch.inference_mode()
+    def each(self, rows: Ragged) -> Iterator[tuple[Rows, npt.NDArray[np.float32]]]:
+        """What each batch gives, with the rows it is of; every row once, ModelError as above."""
         todo = deque(pack(rows.lengths, self.budget))
         flight: deque[_Call] = deque()
         while todo or flight:
@@ -64,9 +71,8 @@ class Loop:
                 if fill:
                     flight.append(_start(self.forward, rows, current))
                     todo.popleft()
-                else:
-                    vectors[current] = flight[0].vectors()
-                    flight.popleft()
+                    continue
+                found = flight[0].vectors()
             except RuntimeError as error:
                 if not _is_memory(error):
                     raise
@@ -74,7 +80,9 @@ class Loop:
                 left = np.concatenate([*(call.rows for call in flight), *todo])
                 flight.clear()
                 todo = deque(left[batch] for batch in pack(rows.lengths[left], self.budget))
-        return vectors
+                continue
+            flight.popleft()
+            yield current, found
 
     def _shrink(self, lengths: npt.NDArray[np.int32], error: RuntimeError) -> None:
         longest = int(lengths.max())

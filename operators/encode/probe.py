@@ -17,13 +17,29 @@ _LOW_TOLERANCE = 1e-3
 
 def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
     """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
-    text = TEXT.lower() if folder.lower_case else TEXT
+    check_vectors(folder, embedder)
+    if shape.guessed:
+        _check_direction(folder, embedder)
+
+
+def check_vectors(folder: Folder, embedder: Embedder) -> None:
+    """ModelError unless the tokenizers agree and padding changes no vector."""
+    text = _text(folder)
     ids = load(folder).encode(text).ids
     check_tokens(folder, embedder.model, text, ids)
-    ids = ids[: folder.max_length]
-    _check_padding(embedder, np.array(ids, np.int32))
-    if shape.guessed:
-        _check_direction(folder, embedder, ids)
+    _check_padding(embedder, np.array(ids[: folder.max_length], np.int32))
+
+
+def check_sight(folder: Folder, embedder: Embedder, *, both_ways: bool) -> None:
+    """ModelError unless the first token sees the last one, or does not, as a strategy says."""
+    if _looks_both_ways(folder, embedder) != both_ways:
+        seen = "still looks only back" if both_ways else "looks both ways"
+        problem = f"{folder.model_type} {seen} under the strategy's mask; it cannot be used with it"
+        raise ModelError(embedder.model, problem)
+
+
+def _text(folder: Folder) -> str:
+    return TEXT.lower() if folder.lower_case else TEXT
 
 
 def check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None:
@@ -65,13 +81,19 @@ def _check_padding(embedder: Embedder, long: np.ndarray[tuple[int], np.dtype[np.
 
 
 @torch.inference_mode()
-def _check_direction(folder: Folder, embedder: Embedder, ids: list[int]) -> None:
-    """The last token must move the first state exactly where attention looks both ways."""
+def _looks_both_ways(folder: Folder, embedder: Embedder) -> bool:
+    """Whether the last token moves the first state."""
+    ids = load(folder).encode(_text(folder)).ids[: folder.max_length]
     rows = Ragged(np.array([*ids, *ids], np.int32), np.array([0, len(ids), 2 * len(ids)], np.int32))
     rows.ids[-1] = ids[0]
     matrix, _ = padded(rows, np.arange(2), embedder.pad)
     states = embedder.backend.states(torch.from_numpy(matrix).to(embedder.device), None).float()
-    moved = bool((states[0, 0] - states[1, 0]).abs().max() > 1e-6)
+    return bool((states[0, 0] - states[1, 0]).abs().max() > 1e-6)
+
+
+def _check_direction(folder: Folder, embedder: Embedder) -> None:
+    """The last token must move the first state exactly where attention looks both ways."""
+    moved = _looks_both_ways(folder, embedder)
     if moved == folder.is_decoder:
         seen, pooling = ("both ways", "mean") if moved else ("only back", "last")
         raise ModelError(

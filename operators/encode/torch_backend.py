@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForTextEncoding
 from transformers.utils import logging
 
+from operators.encode.strategy import Engine, Precision
 from operators.errors import ModelError
 from operators.model import Folder
-
-Precision = Literal["fp32", "bf16", "fp16"]
-Engine = Literal["torch", "openvino"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ENCODER_HALVES = frozenset({"mt5", "t5", "umt5"})

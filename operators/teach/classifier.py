@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from operators.encode.graph import opened
-from operators.encode.torch_backend import Engine, Precision, padding_id, read
+from operators.encode.strategy import Engine, Precision
+from operators.encode.torch_backend import padding_id, read
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.teach import probe

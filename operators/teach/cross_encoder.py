@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from operators.encode.loop import Loop
-    from operators.encode.torch_backend import Engine, Precision
+    from operators.encode.strategy import Engine, Precision
 
 _HEAD = "ForSequenceClassification"
 

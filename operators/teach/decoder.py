@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from operators.encode.pooling import places
-from operators.encode.torch_backend import Precision, TorchBackend, backend, read
+from operators.encode.strategy import Precision
+from operators.encode.torch_backend import TorchBackend, backend, read
 from operators.errors import ModelError
 from operators.model import Folder
 

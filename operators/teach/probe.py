@@ -6,7 +6,7 @@ import torch
 
 from operators.encode.loop import Forward, Loop, Ragged
 from operators.encode.probe import check_tokens
-from operators.encode.torch_backend import Precision
+from operators.encode.strategy import Precision
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.teach.decoder import Decoder, check_head

@@ -1,0 +1,13 @@
+"""The strategies of encoding by kind: one line each."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from operators.encode.pooled import Pooled
+from operators.encode.ullme import Ullme
+
+AnyStrategy = Annotated[
+    Pooled | Ullme,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,81 @@
+"""What a strategy of encoding is: another way from a row's token ids to what is stored of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from operators import columns
+from operators.arrays import to_column
+from operators.encode.shape import Shape
+from operators.model import Folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from operators.encode.loop import Loop, Ragged
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Engine = Literal["torch", "openvino"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """All that a strategy is given to load its network."""
+
+    folder: Folder
+    model: str
+    shape: Shape
+    precision: Precision
+    device: "torch.device"
+    engine: Engine
+    budget: int
+    """Padded tokens a forward pass."""
+
+
+class Encoded(NamedTuple):
+    """The columns of n rows, in their order, and the rows whose values are not finite."""
+
+    columns: list[tuple[pa.Field, pa.Array]]
+    bad: npt.NDArray[np.bool_]
+
+
+Encoding = Callable[["Ragged", pa.Table], Encoded]
+"""Encodes a unit: the ids of n rows, and its table, whose other columns a strategy may need."""
+
+
+class Strategy(Protocol):
+    """A frozen dataclass with a field `kind`, a literal."""
+
+    engines: ClassVar[frozenset[str]]
+    """The backends that can compute it."""
+    needs: ClassVar[tuple[pa.Field, ...]]
+    """Columns it reads beside the ids."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in a config."""
+        ...
+
+    def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
+        """The columns it gives; ModelError, by the folder's JSON alone, where it cannot."""
+        ...
+
+    def open(self, opening: Opening) -> Encoding:
+        """Load the network and check it with a few rows: ModelError where it is not as needed."""
+        ...
+
+
+def vectors(loop: "Loop", rows: "Ragged") -> Encoded:
+    """One vector a row, as `embedding`."""
+    return embedded(loop.encode_unit(rows))
+
+
+def embedded(matrix: npt.NDArray[np.float32]) -> Encoded:
+    """An (n, dim) matrix as `embedding`; a row that is not finite is bad, its values zero."""
+    bad: npt.NDArray[np.bool_] = ~np.all(np.isfinite(matrix), axis=1, keepdims=True)[:, 0]
+    matrix[bad] = 0
+    return Encoded([(columns.embedding(matrix.shape[1]), to_column(matrix))], bad)

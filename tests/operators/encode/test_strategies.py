@@ -1,0 +1,140 @@
+"""What every strategy of encoding owes, proved once for all of them.
+
+A new strategy is one line of `CASES`; what is its own has a test file of its own.
+"""
+
+from dataclasses import fields
+from functools import cache
+from typing import NamedTuple, get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators import columns
+from operators.base import Resources
+from operators.encode.encode import Encode
+from operators.encode.strategies import AnyStrategy
+from operators.model import Model
+from operators.text.tokenizer import Tokenize
+from pipelines.fingerprint import step_identity
+from tests.tiny_models import BUILDERS
+
+
+class Case(NamedTuple):
+    """A tiny model by its builder, the strategy's fields, and the encoder's."""
+
+    builder: str
+    own: dict = {}  # noqa: RUF012 - never changed
+    encode: dict = {}  # noqa: RUF012 - never changed
+
+
+CASES = {
+    "pooled": Case("bert"),
+    "ullme": Case("llama", encode={"pooling": "mean"}),
+}
+WORDS = ["the", "quick", "brown", "fox", "doesn't", "jump", "12.5", "café"]
+TEXTS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=9)
+
+
+def step(kind, folder, **changed):
+    case = CASES[kind]
+    return Encode(Model(str(folder)), strategy={"kind": kind, **case.own, **changed}, **case.encode)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    home = tmp_path_factory.mktemp("strategies")
+    return cache(lambda builder: BUILDERS[builder](home / builder))
+
+
+@pytest.fixture(scope="module")
+def opened(folders):
+    """The transform of a strategy, opened once for each token budget, and its tokenizer."""
+    kept = []
+
+    @cache
+    def transform(kind, budget):
+        folder = folders(CASES[kind].builder)
+        found = [
+            step(kind, folder).open(Resources(device="cpu", token_budget=budget)),
+            Tokenize(Model(str(folder))).open(),
+        ]
+        kept.extend(found)
+        return tuple(each.__enter__() for each in found)
+
+    yield transform
+    for each in reversed(kept):
+        each.__exit__(None, None, None)
+
+
+def rows(texts):
+    ids = [str(place) for place in range(len(texts))]
+    return pa.table({"id": ids, "text": [" ".join(words) for words in texts]})
+
+
+def same(found, expected, atol=5e-5):
+    """Equal columns; of floats in any list within a tolerance."""
+    assert found.schema == expected.schema
+    for name in expected.column_names:
+        one, other = (_flat(table[name]) for table in (found, expected))
+        if pa.types.is_floating(one.type):
+            np.testing.assert_allclose(one.to_numpy(), other.to_numpy(), atol=atol)
+        else:
+            assert one.equals(other), name
+
+
+def _flat(column):
+    column = column.combine_chunks()
+    while pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        column = column.flatten()
+    return column
+
+
+def test_every_strategy_is_a_case():
+    union = get_args(get_args(AnyStrategy)[0])
+    assert {kind.__dataclass_fields__["kind"].default for kind in union} == set(CASES)
+
+
+@pytest.mark.parametrize("kind", CASES)
+@given(texts=TEXTS, cut=st.integers(0, 9), budget=st.sampled_from([1, 60, 4096]))
+@settings(max_examples=10)
+def test_neither_padding_nor_order_nor_partition_changes_a_row(opened, kind, texts, cut, budget):
+    encode, tokenize = opened(kind, budget)
+    table = tokenize(rows(texts))
+    whole = opened(kind, 640)[0](table)
+    same(pa.concat_tables([encode(table.slice(0, cut)), encode(table.slice(cut))]), whole)
+    order = np.random.default_rng(len(texts)).permutation(len(texts))
+    same(encode(table.take(order)), whole.take(order))
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_it_gives_the_columns_that_the_plan_was_told(opened, folders, kind):
+    encode, tokenize = opened(kind, 640)
+    table = tokenize(rows([["the"], WORDS]))
+    bound = step(kind, folders(CASES[kind].builder)).bind(table.schema)
+    assert encode(table).schema.equals(bound, check_metadata=True)
+    assert encode(table.slice(0, 0)).schema.names == bound.names
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_short_long_and_odd_texts_have_finite_values(opened, kind):
+    encode, tokenize = opened(kind, 640)
+    table = pa.table({"id": list("abcd"), "text": ["x", "the " * 400, "\ufffd\u200b the", "a\nb"]})
+    out = encode(tokenize(table))
+    assert out["id"].to_pylist() == list("abcd")
+    assert columns.ERROR.name not in out.column_names
+    for name in out.column_names:
+        values = _flat(out[name])
+        if pa.types.is_floating(values.type):
+            assert np.isfinite(values.to_numpy()).all(), name
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_its_name_and_fields_are_identity(folders, kind):
+    folder = folders(CASES[kind].builder)
+    told = step_identity(step(kind, folder))["strategy"]
+    assert told["kind"] == kind
+    assert set(told) == {field.name for field in fields(step(kind, folder).strategy)}
