@@ -24,7 +24,7 @@ _ROWS = 1024
 _DOCUMENTS = 8192
 """Texts in memory at a time, about."""
 _STEPS = ("distil", "mine")
-_GRADED = DISTRIBUTIONS | {"labels", "scores"}
+_GRADED = DISTRIBUTIONS | {"labels", "scores", "udr"}
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ def fused(lists: Lists, known: Known) -> Values:
     return softmax(lists, both, known.temperature)
 
 
+def reciprocal_ranks(lists: Lists, known: Known) -> Values:
+    """1, 1/2, … 1/n by the teacher's order alone; equal scores share the better rank (UDR)."""
+    return 1 / lists.ranks(known.scores)
+
+
 def judged(lists: Lists, known: Known) -> Values:
     """One for the positive, zero for the negatives: no teacher at all."""
     return lists.onehot()
@@ -90,10 +95,12 @@ TARGETS: dict[str, Target] = {
     "lg-anna": Target(mixture, weight=0.5),
     "u-marvel": Target(fused, temperature=0.05),
     "llm-embedder": Target(listwise, ordered=True),
+    "udr": Target(reciprocal_ranks),
 }
 """`llm-embedder`: weights of its stabilised loss, where each document competes with those below.
 
 Its terms are w_i x cross-entropy of i over i and all that are ranked lower (arXiv 2310.07554).
+`udr`: what its list-wise ranking loss is given (arXiv 2305.04320). `losses` has both losses.
 """
 
 DISTRIBUTIONS = frozenset({"softmax", "lg-anna", "u-marvel", "llm-embedder"})

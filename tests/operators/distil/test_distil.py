@@ -188,7 +188,7 @@ def test_the_retrievers_similarity_is_part_of_the_fused_target() -> None:
         min_size=1,
         max_size=5,
     ),
-    target=st.sampled_from(["margin-mse", "softmax", "labels", "lg-anna", "llm-embedder"]),
+    target=st.sampled_from(["margin-mse", "softmax", "labels", "lg-anna", "llm-embedder", "udr"]),
     keep=st.integers(0, 3),
     seed=st.integers(0, 9),
 )

@@ -72,22 +72,31 @@ def test_labels_are_probabilities_of_single_pairs() -> None:
     assert of("scores", cut(2), known([0, 1000])).tolist() == [0, 1000]
 
 
-def stabilised_loss(weights, student) -> float:
-    """Sum over i of w_i x cross-entropy of i over i and those below it; weights descend."""
-    return sum(w * -(student[i] - np.log(np.exp(student[i:]).sum())) for i, w in enumerate(weights))
+@given(sizes=SIZES, seed=st.integers(0, 99))
+def test_ranks_are_the_reciprocals_of_the_order_that_any_rising_map_keeps(sizes, seed) -> None:
+    lists, random = cut(*sizes), np.random.default_rng(seed)
+    scores = random.integers(-3, 4, sum(sizes)).astype(np.float64)
+    ranks = of("udr", lists, known(scores))
+    for rising in (np.exp, np.arctan, lambda x: 7 * x - 3):
+        assert np.array_equal(of("udr", lists, known(rising(scores))), ranks)
+    for start, stop in zip(lists.offsets, lists.offsets[1:], strict=False):
+        above = [(scores[start:stop] > score).sum() for score in scores[start:stop]]
+        assert ranks[start:stop].tolist() == [1 / (1 + count) for count in above]
 
 
-def test_order_weights_of_a_certain_teacher_are_those_of_a_single_positive() -> None:
-    student = np.array([0.3, 0.9, -0.4])
-    weights = of("llm-embedder", cut(3), known([500, 0, -500]))
-    contrastive = -(student[0] - np.log(np.exp(student).sum()))
-    assert stabilised_loss(weights, student) == pytest.approx(contrastive)
-
-
-def test_order_weights_cost_nothing_once_the_student_ranks_alike_by_far() -> None:
-    weights = of("llm-embedder", cut(3), known([2, 1, 0]))
-    assert stabilised_loss(weights, np.array([400.0, 200.0, 0.0])) == pytest.approx(0)
-    assert stabilised_loss(weights, np.array([0.0, 200.0, 400.0])) > 100
+@pytest.mark.parametrize("name", sorted(TARGETS))
+@given(sizes=SIZES, seed=st.integers(0, 99))
+def test_a_list_has_the_same_targets_alone_and_whatever_the_order_of_its_negatives(
+    name, sizes, seed
+) -> None:
+    random = np.random.default_rng(seed)
+    scores, cosines = random.normal(size=(2, sum(sizes)))
+    lists = cut(*sizes)
+    whole = of(name, lists, known(scores, cosines, weight=0.4))
+    for size, start in zip(sizes, lists.firsts, strict=True):
+        order = start + np.concatenate([[0], 1 + random.permutation(size - 1)]).astype(np.int64)
+        alone = of(name, cut(size), known(scores[order], cosines[order], weight=0.4))
+        assert alone == pytest.approx(whole[order])
 
 
 def test_margins_are_what_margin_mse_makes_of_the_scores() -> None:
