@@ -114,6 +114,22 @@ def build_classifier(
     return folder
 
 
+def build_uni_encoder(folder: Path, *, max_length: int = 64, seed: int = 0) -> Path:
+    """A BERT with the linear head `fc`, its weights named as the released uni-encoders' are."""
+    from safetensors.numpy import load_file, save_file
+    from transformers import BertConfig
+
+    save_model(BertConfig(**_encoder_sizes(32), max_position_embeddings=max_length), folder, seed)
+    random = np.random.default_rng(seed)
+    weights = {
+        f"bert.{name}": each for name, each in load_file(folder / "model.safetensors").items()
+    }
+    weights["fc.weight"] = random.normal(size=(1, 32)).astype(np.float32)
+    weights["fc.bias"] = random.normal(size=1).astype(np.float32)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return save_tokenizer(folder, "[CLS] $A [SEP]", max_length)
+
+
 def build_language_model(folder: Path, kind: str = "gpt2", *, seed: int = 0) -> Path:
     """A causal language model with its head; qwen3 has its special token at the end."""
     from transformers import Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config

@@ -67,7 +67,7 @@ class Pairs:
     name: ClassVar[str] = "pairs"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
-    aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents", "known"})
+    aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents", "known", "listwise"})
     accumulates: ClassVar[bool] = True
     unit_bytes: ClassVar[tuple[int, int]] = (64 << 10, 1 << 20)
     """Small: the texts of a row's pairs take many times the bytes of the row."""
@@ -78,18 +78,21 @@ class Pairs:
     """Fingerprints of the steps that score the pairs."""
     known: Beside = Beside()
     """Scores that are there already."""
+    listwise: tuple[str, ...] = ()
+    """The teachers that score a query's list at once, so that it is never cut."""
 
     def settled(self, around: Around) -> Self:
         """The step with the sources of its texts, its teachers, and what its table holds."""
-        teachers = tuple(step.fingerprint for step in around.following if isinstance(step, Teach))
-        if not teachers:
+        steps = [step for step in around.following if isinstance(step, Teach)]
+        if not steps:
             raise ConfigError(("pairs: no teach step follows it",))
         mined = Beside(around.source.uri, version=around.source.version)
         return replace(
             self,
             queries=field_of(mined, "mine", "queries"),
             documents=field_of(mined, "mine", "documents"),
-            teachers=teachers,
+            teachers=tuple(step.fingerprint for step in steps),
+            listwise=tuple(step.fingerprint for step in steps if step.whole),
             known=around.own,
         )
 
@@ -104,15 +107,24 @@ class Pairs:
         yield partial(self._pairs, self.queries, self.documents)
 
     def _pairs(self, queries: Source, documents: Source, table: pa.Table) -> pa.Table:
-        pairs = _unique(_flat(table))
-        found = [_of(teacher, pairs) for teacher in dict.fromkeys(self.teachers)]
-        rows = pa.concat_tables([*found, _of("", pairs.slice(0, 0))])
-        if self.known.uri:
-            there = known(self.known.uri, self.known.version, whole(rows["id"]))
-            rows = rows.filter(pa.array(~there))
+        flat = _flat(table)
+        every = {True: _unique(flat, ["row"]), False: _unique(flat, [])}
+        teachers = dict.fromkeys(self.teachers)
+        found = [self._new(_of(name, every[name in self.listwise]), name) for name in teachers]
+        rows = pa.concat_tables([*found, _of("", flat.slice(0, 0))])
         rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
         rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
         return rows.select(PAIRS.names).cast(PAIRS)
+
+    def _new(self, pairs: pa.Table, teacher: str) -> pa.Table:
+        """The pairs that are not known; a list that is scored whole stays if any of it is new."""
+        if not self.known.uri:
+            return pairs
+        new = ~known(self.known.uri, self.known.version, whole(pairs["id"]))
+        if teacher in self.listwise:
+            row = pairs["row"].to_numpy()
+            new = np.isin(row, row[new])
+        return pairs.filter(pa.array(new))
 
 
 def _flat(table: pa.Table) -> pa.Table:
@@ -140,9 +152,10 @@ def _of_role(table: pa.Table, role: str) -> pa.Table:
     return pa.table(made)
 
 
-def _unique(pairs: pa.Table) -> pa.Table:
-    """The first row of each pair of texts."""
-    keys = pc.binary_join_element_wise(pairs["query_hash"], pairs["doc_hash"], b"")
+def _unique(pairs: pa.Table, within: list[str]) -> pa.Table:
+    """The first row of each pair of texts, among rows that are alike in the columns `within`."""
+    own = (pairs[name].cast(pa.string()).cast(pa.binary()) for name in within)
+    keys = pc.binary_join_element_wise(pairs["query_hash"], pairs["doc_hash"], *own, b"")
     return pairs.take(_firsts(whole(keys))[0])
 
 

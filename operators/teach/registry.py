@@ -4,6 +4,7 @@ from operators.teach.bi_encoder import BiEncoder
 from operators.teach.cross_encoder import CrossEncoder
 from operators.teach.protocol import Teacher
 from operators.teach.query_likelihood import QueryLikelihood
+from operators.teach.uni_encoder import UniEncoder
 from operators.teach.yes_no import YesNo
 
 TEACHERS: dict[str, type[Teacher]] = {
@@ -11,4 +12,5 @@ TEACHERS: dict[str, type[Teacher]] = {
     "bi-encoder": BiEncoder,
     "query-likelihood": QueryLikelihood,
     "yes-no": YesNo,
+    "uni-encoder": UniEncoder,
 }

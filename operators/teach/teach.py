@@ -15,19 +15,21 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.arrays import whole
 from operators.base import STRICT, Operator, Resources, Transform
-from operators.beside import Around
+from operators.beside import Around, Beside, pinned
 from operators.contract import assign, extend, reject, require, without
 from operators.encode import allocator
-from operators.errors import ModelError
+from operators.errors import ConfigError, ModelError
 from operators.model import Model
-from operators.teach.protocol import Scorer, Teacher
+from operators.teach.layouts import WHOLE, Layout
+from operators.teach.protocol import Scored, Scorer, Teacher
 from operators.teach.registry import TEACHERS
+from operators.text.source import Source
 
 pc: Any = pyarrow.compute  # the stubs know neither every function nor arrays as masks
 
 _NOT_FINITE = "the teacher gave a logit that is not finite"
 _ANYWHERE = Resources()
-_OPTIONS = ("template", "answers", "backend")
+_OPTIONS = ("template", "answers", "backend", "layout")
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
 
@@ -41,10 +43,11 @@ class Teach:
     name: ClassVar[str] = "teach"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
-    aside: ClassVar[frozenset[str]] = frozenset({"fingerprint", "more"})
 
     model: Model
-    teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no"] = "cross-encoder"
+    teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder"] = (
+        "cross-encoder"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
     """Tokens a pair may have (a bi-encoder: each text of it); 0 is what the model says."""
@@ -54,6 +57,14 @@ class Teach:
     """The words a yes-no teacher weighs, the agreeing one first; None is Yes and No."""
     backend: Literal["torch", "openvino"] | None = None
     """What computes a cross- or bi-encoder: torch anywhere; openvino on CPUs, in fp32 or bf16."""
+    layout: Layout | None = None
+    """Which candidates of one pass a uni-encoder lets see each other; None is isolated.
+
+    Under arrow and square a logit depends on the query's whole list: it is scored at once, and all
+    lists anew whenever the mined rows change.
+    """
+    lists: str = ""
+    """Digest of the mined rows whose lists are scored whole, set by the plan; else empty."""
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
     more: bool = False
@@ -69,6 +80,12 @@ class Teach:
         return self
 
     @property
+    def aside(self) -> frozenset[str]:
+        """What is no identity; of fields that teachers did not have at first, those not used."""
+        unused = {name for name in ("layout", "lists") if not getattr(self, name)}
+        return frozenset({"fingerprint", "more", *unused})
+
+    @property
     def roles(self) -> frozenset[str]:
         """The roles whose prompts its model is given: both where it embeds, else none."""
         return TEACHERS[self.teacher].roles
@@ -77,12 +94,19 @@ class Teach:
         """The step that keeps the texts where another teacher reads them too."""
         return replace(self, more=any(isinstance(step, Teach) for step in following))
 
+    @property
+    def whole(self) -> bool:
+        """Whether a logit depends on the other candidates of its query."""
+        return self.layout in WHOLE
+
     def settled(self, around: Around) -> Self:
-        """The teacher with its fingerprint."""
-        return replace(self, fingerprint=around.identify(self))
+        """The teacher with its fingerprint, and with the lists that it scores whole."""
+        step = replace(self, lists=_lists(around.source)) if self.whole else self
+        return replace(step, fingerprint=around.identify(step))
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER)
+        lists = (columns.QUERY_ID,) if self.whole else ()
+        require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER, *lists)
         self._teacher().check()
         bound = extend(schema, columns.LOGIT)
         return bound if self.more else without(bound, "query", "text")
@@ -104,8 +128,8 @@ class Teach:
     def _teach(self, scorer: Scorer, table: pa.Table) -> pa.Table:
         own = pc.equal(table["teacher"], self.fingerprint).fill_null(False).to_numpy()
         rows = np.flatnonzero(own)
-        asked = table.select(["query", "text"]).take(rows)
-        scored = scorer(whole(asked["query"]), whole(asked["text"]))
+        asked = table.take(rows)
+        scored = _by_list(scorer, asked) if self.whole else _together(scorer, asked)
         finite = np.isfinite(scored.logits)
         logits = np.full(len(table), np.nan, np.float32)
         logits[rows] = np.where(finite & ~scored.unfit, scored.logits, np.nan)
@@ -130,6 +154,30 @@ class Teach:
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
+
+
+def _together(scorer: Scorer, asked: pa.Table) -> Scored:
+    return scorer(whole(asked["query"]), whole(asked["text"]))
+
+
+def _by_list(scorer: Scorer, asked: pa.Table) -> Scored:
+    """Each query's rows by themselves, also where another query has the same text."""
+    query = np.asarray(whole(asked["query_id"]).dictionary_encode().indices, np.int64)
+    logits, unfit, reason = np.zeros(len(asked), np.float32), np.zeros(len(asked), np.bool_), ""
+    for number in range(int(query.max(initial=-1)) + 1):
+        rows = np.flatnonzero(query == number)
+        found = _together(scorer, asked.take(rows))
+        logits[rows], unfit[rows], reason = found.logits, found.unfit, found.reason
+    return Scored(logits, unfit, reason)
+
+
+def _lists(source: Source) -> str:
+    """What tells the mined rows of a phase from any others."""
+    if source.format != "delta":
+        raise ConfigError(
+            ("teach: a layout that scores whole lists needs a phase that reads mined rows",)
+        )
+    return pinned(Beside(source.uri, version=source.version), {}).snapshot
 
 
 def _placed(size: int, rows: Any) -> Any:

@@ -11,7 +11,12 @@ from operators import columns
 from operators.base import Resources
 from operators.model import Model
 from operators.teach.teach import Teach
-from tests.tiny_models import build_bert, build_classifier, build_language_model
+from tests.tiny_models import (
+    build_bert,
+    build_classifier,
+    build_language_model,
+    build_uni_encoder,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,6 +31,8 @@ def folders(tmp_path_factory):
         if kind == "embedder":
             prompts = {"query": "ask: ", "document": "d: "}
             return build_bert(home / kind, include_prompt=False, prompts=prompts)
+        if kind == "uni":
+            return build_uni_encoder(home / kind)
         build = build_classifier if kind in CLASSIFIERS else build_language_model
         return build(home / kind, kind.removesuffix("-lm"))
 
@@ -57,11 +64,14 @@ def ce_minilm(shared):
 def pair_table():
     """A table of (query, text) pairs of one teacher."""
 
-    def made(pairs, teacher="t"):
+    def made(pairs, teacher="t", ids=()):
         fields = [columns.ID, columns.QUERY, columns.TEXT, columns.TEACHER]
         queries, texts = zip(*pairs, strict=True) if pairs else ((), ())
         names = [str(place) for place in range(len(pairs))]
-        return pa.table([names, queries, texts, [teacher] * len(pairs)], schema=pa.schema(fields))
+        made = [names, queries, texts, [teacher] * len(pairs)]
+        if ids:
+            fields, made = [*fields, columns.QUERY_ID], [*made, ids]
+        return pa.table(made, schema=pa.schema(fields))
 
     return made
 

@@ -161,3 +161,31 @@ def test_it_does_not_open_before_the_plan_has_named_the_sources(corpus):
         replace(step, documents=None).open(),
     ):
         pass
+
+
+def test_a_list_that_is_scored_whole_keeps_its_pairs_beside_another_of_the_same_query(corpus):
+    """q1 and q3 have the same text, d1 and d3 too; t scores lists whole, u pair by pair."""
+    table = corpus.mined(("q1", ["d1"], ["d2"]), ("q3", ["d3"], ["d2", "d4"]))
+    step = Pairs(corpus.queries, corpus.documents, ("t", "u"), listwise=("t",))
+    with step.open() as pairs:
+        out = pairs(table)
+    wanted = [("t", "q1", "d1"), ("t", "q1", "d2")]
+    wanted += [("t", "q3", "d3"), ("t", "q3", "d2"), ("t", "q3", "d4")]
+    wanted += [("u", "q1", "d1"), ("u", "q1", "d2"), ("u", "q3", "d4")]
+    assert named(out, "teacher", "query_id", "doc_id") == wanted
+    assert out["id"][0] == out["id"][2]
+
+
+def test_of_a_list_that_is_scored_whole_all_pairs_come_again_if_one_is_new(corpus, tmp_path):
+    first = corpus.pairs(corpus.mined(("q1", ["d1"], ["d2"]), ("q2", ["d1"], [])))
+    place = str(tmp_path / "scores")
+    Table(place).commit(-1, PAIRS, [write_shard(place, "r", "u", first, {})], {}, "key")
+    table = corpus.mined(("q1", ["d1"], ["d2", "d4"]), ("q2", ["d1"], []))
+    known = Beside(place, version=0)
+    step = Pairs(corpus.queries, corpus.documents, ("t",), known, ("t",))
+    with step.open() as pairs:
+        assert named(pairs(table), "query_id", "doc_id") == [
+            ("q1", "d1"),
+            ("q1", "d2"),
+            ("q1", "d4"),
+        ]

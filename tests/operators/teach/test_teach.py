@@ -24,6 +24,7 @@ KINDS = {
     "bi-encoder": ("embedder", {}),
     "query-likelihood": ("gpt2", {}),
     "yes-no": ("gpt2", {"answers": ("the", "of"), "template": "{text} {query}:"}),
+    "uni-encoder": ("uni", {}),
 }
 
 
@@ -122,6 +123,8 @@ def test_what_the_plan_fills_in_is_no_identity():
 
     plain, filled = Teach(Model("m")), Teach(Model("m"), fingerprint="f", more=True)
     assert identity_fields(plain) == identity_fields(filled)
+    whole = Teach(Model("m"), "uni-encoder", layout="arrow", lists="d")
+    assert identity_fields(whole).keys() - identity_fields(plain).keys() == {"layout", "lists"}
 
 
 def test_prompts_are_identity_only_of_the_teacher_that_uses_them(folders):
