@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from operators.errors import SourceError, TableError
 from operators.storage import uri as store
 from operators.storage.content import DIGEST_BYTES, content_digest
 from operators.storage.stored import leaf_columns, stored, stored_table
-from operators.storage.stream import open_output
+from operators.storage.stream import Sink, open_output
 
 ROW_GROUP_BYTES = 64 << 20
 _SMALLEST_GROUP = 128
@@ -141,6 +141,7 @@ def _write(uri: str, table: pa.Table, metadata: dict[str, str]) -> tuple[int, st
 
 def _writer(sink: "_Hashing", schema: pa.Schema, metadata: dict[str, str]) -> pq.ParquetWriter:
     strings, floats = leaf_columns(schema)
+    flat: Any = [field.name for field in schema if not pa.types.is_nested(field.type)]
     where: Any = sink
     dictionaries: Any = strings  # a list of columns, which the stubs do not know
     return pq.ParquetWriter(
@@ -149,6 +150,7 @@ def _writer(sink: "_Hashing", schema: pa.Schema, metadata: dict[str, str]) -> pq
         compression="zstd",
         use_dictionary=dictionaries,
         column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        write_statistics=flat,  # the extremes of a vector's numbers help nobody, and take a tenth
         store_schema=True,
     )
 
@@ -164,7 +166,7 @@ def _group_rows(table: pa.Table) -> int:
 class _Hashing(io.RawIOBase):
     """Hashes and counts what passes through to `stream`, and leaves closing it to its owner."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Sink) -> None:
         self._stream = stream
         self.digest = blake2b(digest_size=DIGEST_BYTES)
         self.size = 0

@@ -3,14 +3,21 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
+from operators.storage.parts import Parts
 from operators.storage.refusals import explained
 from operators.storage.uri import filesystem, is_local
 
 
+class Sink(Protocol):
+    """Where the bytes of an object go."""
+
+    def write(self, data: memoryview, /) -> int: ...
+
+
 @contextmanager
-def open_output(uri: str) -> Iterator[BinaryIO]:
+def open_output(uri: str) -> Iterator[Sink]:
     """A stream that becomes the object when the block ends well, and nothing when it raises."""
     fs, path = filesystem(uri)
     local = is_local(uri)
@@ -18,7 +25,7 @@ def open_output(uri: str) -> Iterator[BinaryIO]:
     with explained(uri):
         if local:
             fs.makedirs(fs._parent(path), exist_ok=True)
-        stream = fs.open(part, "wb")
+        stream = Parts(fs, uri) if _has_parts(fs) else fs.open(part, "wb")
     try:
         yield stream
         with explained(uri):
@@ -28,6 +35,11 @@ def open_output(uri: str) -> Iterator[BinaryIO]:
     except BaseException:
         _abandon(stream, part, local=local)
         raise
+
+
+def _has_parts(fs: Any) -> bool:
+    """Whether the store is S3, as s3fs speaks to it."""
+    return "s3" in fs.protocol
 
 
 def _abandon(stream: Any, part: str, *, local: bool) -> None:
