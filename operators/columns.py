@@ -41,10 +41,25 @@ LOGIT = pa.field("logit", pa.float32())
 
 SCALE = pa.field("scale", pa.float32())
 
+LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
+TOKEN_VECTORS = "token_vectors"
+
 
 def embedding(dim: int, name: str = "embedding") -> pa.Field:
     """A float vector column of `dim` values a row."""
     return pa.field(name, pa.list_(pa.float32()), metadata={"corpusmill.dim": str(dim)})
+
+
+def lexical(vocabulary: int) -> list[pa.Field]:
+    """A sparse vector a row: ascending ids below `vocabulary`, and the weight of each."""
+    told = {"corpusmill.dim": str(vocabulary)}
+    ids: pa.Field = pa.field(LEXICAL_IDS, pa.list_(pa.int32()), metadata=told)
+    return [ids, pa.field(LEXICAL_WEIGHTS, pa.list_(pa.float32()), metadata=told)]
+
+
+def token_vectors(dim: int) -> pa.Field:
+    """Any number of vectors of `dim` values a row, end to end in one flat list."""
+    return embedding(dim, TOKEN_VECTORS)
 
 
 def codes(dim: int, scheme: str, artefact: str = "") -> pa.Field:

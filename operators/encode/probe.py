@@ -1,10 +1,12 @@
 """What is checked when a model is opened, before it can spoil a corpus without a sound."""
 
+from typing import Protocol
+
 import numpy as np
 import torch
 
-from operators.encode.embedder import Embedder
-from operators.encode.loop import Loop, Ragged, padded
+from operators.encode.embedder import Backend, Embedder
+from operators.encode.loop import Forward, Loop, Ragged, padded
 from operators.encode.shape import Shape
 from operators.errors import ModelError
 from operators.model import Folder
@@ -15,6 +17,13 @@ _TOLERANCE = {torch.float32: 1e-4}
 _LOW_TOLERANCE = 1e-3
 
 
+class Probed(Forward, Protocol):
+    """A forward pass whose network can be asked for its dtype."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+
 def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
     """Raise ModelError unless tokens, padding and attention are what the rest relies on."""
     check_vectors(folder, embedder)
@@ -22,7 +31,7 @@ def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
         _check_direction(folder, embedder)
 
 
-def check_vectors(folder: Folder, embedder: Embedder) -> None:
+def check_vectors(folder: Folder, embedder: Probed) -> None:
     """ModelError unless the tokenizers agree and padding changes no vector."""
     text = _text(folder)
     ids = load(folder).encode(text).ids
@@ -57,7 +66,7 @@ def check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None
         )
 
 
-def _check_padding(embedder: Embedder, long: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+def _check_padding(embedder: Probed, long: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
     short = long[: max(len(long) // 4, 1)]
     one = Ragged(short, np.array([0, len(short)], np.int32))
     ends = np.array([0, len(long), len(long) + len(short)], np.int32)

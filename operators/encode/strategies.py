@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from operators.encode.pooled import Pooled
+from operators.encode.splade import Splade
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-    Pooled | Ullme,
+    Pooled | Splade | Ullme,
     Field(discriminator="kind"),
 ]

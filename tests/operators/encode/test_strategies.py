@@ -20,7 +20,8 @@ from operators.encode.strategies import AnyStrategy
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
 from pipelines.fingerprint import step_identity
-from tests.tiny_models import BUILDERS
+from tests.tiny_heads import HEADS
+from tests.tiny_models import BUILDERS, VOCABULARY
 
 
 class Case(NamedTuple):
@@ -33,6 +34,7 @@ class Case(NamedTuple):
 
 CASES = {
     "pooled": Case("bert"),
+    "splade": Case("confident", {"top_k": len(VOCABULARY)}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
 }
 WORDS = ["the", "quick", "brown", "fox", "doesn't", "jump", "12.5", "café"]
@@ -47,7 +49,7 @@ def step(kind, folder, **changed):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("strategies")
-    return cache(lambda builder: BUILDERS[builder](home / builder))
+    return cache(lambda builder: (BUILDERS | HEADS)[builder](home / builder))
 
 
 @pytest.fixture(scope="module")

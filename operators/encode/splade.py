@@ -1,0 +1,90 @@
+"""Sparse vectors over a masked language model's vocabulary (SPLADE, arXiv 2107.05720)."""
+
+from dataclasses import dataclass as plain
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.base import STRICT
+from operators.encode.shape import Shape
+from operators.encode.sparse import sparse_columns, vocabulary
+from operators.encode.strategy import Encoded, Encoding, Opening
+from operators.model import Folder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from operators.encode.lexicon import Lexicon
+
+
+@dataclass(frozen=True, config=STRICT)
+class Splade:
+    """One sparse vector a row: of each word the largest log(1 + relu(logit)) of all tokens.
+
+    Special tokens count, as where such models are trained; prompts that the folder leaves out of
+    pooling do not. `pooling` and `normalize` have no meaning here.
+    """
+
+    engines: ClassVar[frozenset[str]] = frozenset({"torch"})
+    needs: ClassVar[tuple[pa.Field, ...]] = ()
+
+    kind: Literal["splade"] = "splade"
+    top_k: Annotated[int, Field(ge=1)] = 256
+    """Heaviest words that are kept of a row, at most; of equal ones those with smaller ids."""
+    threshold: Annotated[float, Field(ge=0)] = 0.0
+    """Words whose weight is not above it are left out."""
+
+    def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
+        return columns.lexical(vocabulary(folder, model, self.top_k, self.kind))
+
+    def open(self, opening: Opening) -> Encoding:
+        from operators.encode import lexicon, probe
+        from operators.encode.loop import Loop, Ragged
+
+        words = lexicon.opened(opening, _saturated)
+        probe.check_vectors(opening.folder, words)
+        loop = Loop(_Heaviest(words, self.top_k), opening.budget)
+
+        def encode(rows: Ragged, table: pa.Table) -> Encoded:
+            ids, weights = np.split(loop.encode_unit(rows), 2, axis=1)
+            bad = np.isnan(weights[:, 0])  # of such a row all are
+            return Encoded(sparse_columns(ids, weights, words.dim, self.threshold), bad)
+
+        return encode
+
+
+def _saturated(logits: "Tensor") -> "Tensor":
+    return logits.relu().log1p()
+
+
+@plain(frozen=True)
+class _Heaviest:
+    """A forward pass to (rows, 2k): ids and weights."""
+
+    lexicon: "Lexicon"
+    k: int
+
+    @property
+    def model(self) -> str:
+        return self.lexicon.model
+
+    @property
+    def device(self) -> "torch.device":
+        return self.lexicon.device
+
+    @property
+    def dim(self) -> int:
+        return 2 * self.k
+
+    @property
+    def pad(self) -> int:
+        return self.lexicon.pad
+
+    def __call__(self, ids: "Tensor", mask: "Tensor | None", prompts: "Tensor | None") -> "Tensor":
+        states = self.lexicon.backend.states(ids, mask)
+        return self.lexicon.some(states, self.lexicon.places(ids, mask, prompts), self.k)
