@@ -52,8 +52,11 @@ class Embedder:
         return self.backend.pad
 
     def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
-        states = self.backend.states(ids, mask)
         place = places(torch.ones_like(ids) if mask is None else mask, prompts)
+        return self.pooled(self.backend.states(ids, mask), place)
+
+    def pooled(self, states: Tensor, place: Tensor) -> Tensor:
+        """Vectors of (rows, tokens, width) states; `place` as `pooling.places` gives it."""
         vectors = torch.cat([pool(states, place) for pool in self.pools], dim=1)
         for layer in self.layers:
             vectors = layer(vectors)
@@ -69,12 +72,17 @@ def build(
     engine: Engine = "torch",
 ) -> Embedder:
     """Load the folder's weights on `device`; ModelError when they cannot be used."""
+    return of_backend(load(folder, model, precision, device, engine), model, shape)
+
+
+def of_backend(backend: Backend, model: str, shape: Shape) -> Embedder:
+    """The pooling and the layers of a shape behind what gives token states."""
     return Embedder(
         model,
         shape.dim,
-        load(folder, model, precision, device, engine),
+        backend,
         tuple(POOLINGS[mode] for mode in shape.pooling),
-        tuple(layers(shape.head, device, model)),
+        tuple(layers(shape.head, backend.device, model)),
     )
 
 

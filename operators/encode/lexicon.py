@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM
 from transformers.modeling_outputs import BaseModelOutput
 
+from operators.encode.embedder import Embedder
 from operators.encode.pooling import places
 from operators.encode.strategy import Opening
 from operators.encode.torch_backend import TorchBackend, backend, read
@@ -55,16 +56,14 @@ class Lexicon:
         return self.backend.pad
 
     def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
-        place = self.places(ids, mask, prompts)
-        return self.weights(self.backend.states(ids, mask), place)
-
-    def places(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
-        """As `pooling.places`, 0 also for the tokens that say nothing."""
         place = places(torch.ones_like(ids) if mask is None else mask, prompts)
-        return place * (place > self.skipped)
+        return self.weights(self.backend.states(ids, mask), place * (place > self.skipped))
 
     def weights(self, states: Tensor, place: Tensor) -> Tensor:
-        """(rows, vocabulary) of (rows, tokens, width) states: blocks of tokens, a running max."""
+        """(rows, vocabulary) of (rows, tokens, width) states: blocks of tokens, a running max.
+
+        A token of place 0 says nothing.
+        """
         step = max(1, _LOGITS // (self.dim * len(states)))
         most = torch.full((len(states), self.dim), -torch.inf, device=self.device)
         for start in range(0, states.shape[1], step):
@@ -82,6 +81,38 @@ class Lexicon:
         rows = max(1, min(_ROWS, _LOGITS // self.dim))
         parts = [slice(start, start + rows) for start in range(0, len(states), rows)]
         return torch.cat([heaviest(self.weights(states[part], place[part]), k) for part in parts])
+
+
+@dataclass(frozen=True)
+class Heaviest:
+    """A forward pass to (rows, vector + 2k): a pooled vector where asked, ids, weights."""
+
+    lexicon: Lexicon
+    k: int
+    pooled: Embedder | None = None
+
+    @property
+    def model(self) -> str:
+        return self.lexicon.model
+
+    @property
+    def device(self) -> torch.device:
+        return self.lexicon.device
+
+    @property
+    def dim(self) -> int:
+        return 2 * self.k + (self.pooled.dim if self.pooled else 0)
+
+    @property
+    def pad(self) -> int:
+        return self.lexicon.pad
+
+    def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
+        states = self.lexicon.backend.states(ids, mask)
+        place = places(torch.ones_like(ids) if mask is None else mask, prompts)
+        vectors = [self.pooled.pooled(states, place)] if self.pooled else []
+        heard = place * (place > self.lexicon.skipped)
+        return torch.cat([*vectors, self.lexicon.some(states, heard, self.k)], dim=1)
 
 
 def heaviest(weights: Tensor, k: int) -> Tensor:

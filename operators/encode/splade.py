@@ -1,6 +1,5 @@
 """Sparse vectors over a masked language model's vocabulary (SPLADE, arXiv 2107.05720)."""
 
-from dataclasses import dataclass as plain
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -16,10 +15,7 @@ from operators.encode.strategy import Encoded, Encoding, Opening
 from operators.model import Folder
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-
-    from operators.encode.lexicon import Lexicon
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -48,7 +44,7 @@ class Splade:
 
         words = lexicon.opened(opening, _saturated)
         probe.check_vectors(opening.folder, words)
-        loop = Loop(_Heaviest(words, self.top_k), opening.budget)
+        loop = Loop(lexicon.Heaviest(words, self.top_k), opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
             ids, weights = np.split(loop.encode_unit(rows), 2, axis=1)
@@ -60,31 +56,3 @@ class Splade:
 
 def _saturated(logits: "Tensor") -> "Tensor":
     return logits.relu().log1p()
-
-
-@plain(frozen=True)
-class _Heaviest:
-    """A forward pass to (rows, 2k): ids and weights."""
-
-    lexicon: "Lexicon"
-    k: int
-
-    @property
-    def model(self) -> str:
-        return self.lexicon.model
-
-    @property
-    def device(self) -> "torch.device":
-        return self.lexicon.device
-
-    @property
-    def dim(self) -> int:
-        return 2 * self.k
-
-    @property
-    def pad(self) -> int:
-        return self.lexicon.pad
-
-    def __call__(self, ids: "Tensor", mask: "Tensor | None", prompts: "Tensor | None") -> "Tensor":
-        states = self.lexicon.backend.states(ids, mask)
-        return self.lexicon.some(states, self.lexicon.places(ids, mask, prompts), self.k)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from operators.errors import ContractError, SourceError
+from operators.mine.held import Held, nearest
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
-from operators.mine.ties import ranks
 from operators.mine.topk import Hits
 from operators.mine.words import (
     Numbers,
@@ -58,14 +58,13 @@ def open_part(index: Bm25Index, known: Statistics, part: int = 0, of: int = 1) -
     """
     if not known.documents:
         raise SourceError(index.source.uri, "has no good row; there is nothing to search")
-    documents, words = [DOCUMENTS.empty_table()], []
+    documents, words = [], []
     for rows in _documents(index, part, of):
         documents.append(_described(rows))
         words.append(split(_texts(rows), index.stopwords))
     inverted = _inverted(index, known, merged(words))
     first = known.first_row(_first_unit(index, part, of))
-    kept = pa.concat_tables(documents).combine_chunks()
-    return Bm25Part(index.stopwords, inverted, kept, ranks(kept["id"]), first)
+    return Bm25Part(index.stopwords, inverted, Held.of(documents, first))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,41 +93,26 @@ class Bm25Part:
 
     stopwords: str
     inverted: Inverted
-    kept: pa.Table
-    """DOCUMENTS of the part."""
-    by_id: Numbers
-    """The place of each document in the order of ids."""
-    first_row: int
+    held: Held
 
     def size(self) -> int:
-        return len(self.kept)
+        return len(self.held)
 
     def search(self, asked: Asked, k: int) -> Hits:
-        scores = np.full((len(asked), k), -np.inf, np.float32)
-        rows = np.full((len(asked), k), -1, np.int64)
-        for query, words in enumerate(self._words(asked)):
-            found = self.inverted.scores(words)
-            best = self._best(found, k)
-            scores[query, : len(best)] = found[best]
-            rows[query, : len(best)] = best + self.first_row
-        return Hits(scores, rows)
+        found = [self._near(words, k) for words in self._words(asked)]
+        return self.held.hits(found, k)
 
     def documents(self, rows: Rows) -> pa.Table:
-        return self.kept.take(rows[self._holds(rows)] - self.first_row)
+        return self.held.documents(rows)
 
     def locate(self, ids: pa.Array) -> Rows:
-        found = pc.index_in(ids, self.kept["id"])
-        rows: Rows = pc.fill_null(pc.add(pc.cast(found, pa.int64()), self.first_row), -1).to_numpy()
-        return rows
+        return self.held.locate(ids)
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         scores = np.full(len(rows), np.nan, np.float32)
         words = self._words(asked)
-        here = np.flatnonzero(self._holds(rows))
-        here = here[np.argsort(query[here], kind="stable")]
-        wanted, first = np.unique(query[here], return_index=True)
-        for one, pairs in zip(wanted, np.split(here, first[1:]), strict=True):
-            scores[pairs] = self.inverted.scores(words[one])[rows[pairs] - self.first_row]
+        for one, pairs in self.held.by_query(query, rows):
+            scores[pairs] = self.inverted.scores(words[one])[rows[pairs] - self.held.first_row]
         return scores
 
     def _words(self, asked: Asked) -> list[Numbers]:
@@ -141,16 +125,12 @@ class Bm25Part:
         each = np.split(numbers, np.cumsum(words.length)[:-1])
         return [some[some >= 0] for some in each]
 
-    def _best(self, scores: Scores, k: int) -> Rows:
-        """The k best of the documents that share a word, by (-score, id)."""
+    def _near(self, words: Numbers, k: int) -> tuple[Rows, Scores]:
+        """The k best of the documents that share a word, and what ties with the last of them."""
+        scores = self.inverted.scores(words)
         some = np.flatnonzero(scores > 0)
-        if len(some) > k:
-            floor = np.partition(scores[some], len(some) - k)[len(some) - k]
-            some = some[scores[some] >= floor]
-        return some[np.lexsort((self.by_id[some], -scores[some]))][:k]
-
-    def _holds(self, rows: Rows) -> Any:
-        return (rows >= self.first_row) & (rows < self.first_row + len(self.kept))
+        some = some[nearest(scores[some], k)]
+        return some, scores[some]
 
 
 def _inverted(index: Bm25Index, known: Statistics, words: Words) -> Inverted:

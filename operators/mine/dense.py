@@ -13,7 +13,16 @@ import pyarrow.compute
 
 from operators import columns
 from operators.errors import ContractError, TableError
-from operators.mine.groups import Atom, Coded, ahead, atoms_of, coded, read_documents, read_vectors
+from operators.mine.groups import (
+    Atom,
+    Coded,
+    ahead,
+    atoms_of,
+    coded,
+    read_documents,
+    read_vectors,
+    share,
+)
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
 from operators.mine.ties import by_id, settle
 from operators.mine.topk import Hits, level, topk
@@ -72,7 +81,7 @@ def open_part(
 
     `resident`: its rows are read now and stay in memory; else they are read for every call.
     """
-    atoms = tuple(atom for atom in index.atoms if _share(atom, len(index), of) == part)
+    atoms = tuple(atom for atom in index.atoms if share(atom, len(index), of) == part)
     if not resident:
         return DensePart(index, atoms)
     with ThreadPoolExecutor(_READERS) as pool:
@@ -194,11 +203,6 @@ def _vectors_field(schema: pa.Schema, column: str) -> pa.Field:
         needed, found = "a vector whose metadata says its dimensions", "no 'corpusmill.dim' there"
         raise ContractError("mine", wanted[0], needed, found) from error
     return found_field
-
-
-def _share(atom: Atom, rows: int, of: int) -> int:
-    """Which of `of` parts an atom belongs to: by its middle row."""
-    return (2 * atom.first_row + atom.rows) * of // (2 * rows)
 
 
 def _read(index: DenseIndex, atom: Atom, column: Coded) -> Vectors:

@@ -62,6 +62,11 @@ def atoms_of(uri: str, version: int) -> tuple[Atom, ...]:
     return tuple(found)
 
 
+def share(atom: Atom, rows: int, of: int) -> int:
+    """Which of `of` parts an atom belongs to: by its middle row."""
+    return (2 * atom.first_row + atom.rows) * of // (2 * rows)
+
+
 def coded(uri: str, field: pa.Field) -> Coded:
     """The column with the artefact that its metadata names, fetched from the table's folder."""
     _, digest = columns.decoder_of(field)

@@ -23,7 +23,7 @@ from operators.mine.qrels import Qrels
 from operators.mine.rules import Option, Rule, names_of, rule
 from operators.mine.rules import schema as rules_schema
 from operators.mine.selection import Selection
-from operators.mine.sources import Bm25, Dense
+from operators.mine.sources import Bm25, Dense, Lexical
 from operators.mine.summary import summary
 from operators.storage.uri import absolute
 from operators.text.origin import texts_of
@@ -51,6 +51,8 @@ class Mine:
     qrels: Qrels
     dense: tuple[Dense, ...] = ()
     """Vectors tables; the first one's scores are those that rules and outputs speak of."""
+    lexical: tuple[Lexical, ...] = ()
+    """Tables of sparse vectors; where no dense one is named, the first one's scores are those."""
     bm25: Bm25 | None = None
     depth: Annotated[int, Field(ge=0)] = 0
     """Candidates each source proposes; 0 is what the selection needs."""
@@ -78,7 +80,7 @@ class Mine:
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
-        if not self.dense and self.bm25 is None:
+        if not self.tables and self.bm25 is None:
             raise ValueError(
                 "nothing proposes candidates; name a vectors table under 'dense', or bm25"
             )
@@ -95,11 +97,21 @@ class Mine:
     @property
     def source_names(self) -> tuple[str, ...]:
         """What a negative's `sources` calls each source, in the order of their bits."""
-        dense = (
-            each.name or ("dense" if len(self.dense) == 1 else f"dense{place}")
-            for place, each in enumerate(self.dense, 1)
+        kinds: tuple[tuple[str, tuple[Dense | Lexical, ...]], ...] = (
+            ("dense", self.dense),
+            ("lexical", self.lexical),
         )
-        return (*dense, "bm25") if self.bm25 is not None else tuple(dense)
+        names = tuple(
+            each.name or (kind if len(sources) == 1 else f"{kind}{place}")
+            for kind, sources in kinds
+            for place, each in enumerate(sources, 1)
+        )
+        return (*names, "bm25") if self.bm25 is not None else names
+
+    @property
+    def tables(self) -> tuple[Dense | Lexical, ...]:
+        """The sources that are committed tables, in the order of their indexes."""
+        return (*self.dense, *self.lexical)
 
     def asked_rules(self) -> tuple[Rule, ...]:
         """The rules, built."""
@@ -108,7 +120,7 @@ class Mine:
     def bind(self, schema: pa.Schema) -> pa.Schema:
         places = (columns.SOURCE_FILE, columns.SOURCE_ROW)
         require(self.name, schema, columns.ID, columns.CONTENT_HASH, *places)
-        for each in self.dense:
+        for each in self.tables:
             each_source.check_queries(each, schema)
         return NEGATIVES
 
@@ -119,7 +131,9 @@ class Mine:
         if any(each.approximate for each in self.dense):
             each_source.check_installed("faiss", "approximate")
         dense = tuple(each_source.settled(each, around) for each in self.dense)
-        documents = texts_of(dense[0].vectors) if dense else self.documents
+        lexical = tuple(each_source.settled(each, around) for each in self.lexical)
+        tables: tuple[Dense | Lexical, ...] = (*dense, *lexical)
+        documents = texts_of(tables[0].vectors) if tables else self.documents
         if documents is None:
             raise ConfigError(("mine: bm25 alone needs 'documents', the texts that it searches",))
         bm25 = self.bm25
@@ -128,13 +142,14 @@ class Mine:
             bm25 = replace(bm25, units=listed.units, snapshot=listed.snapshot)
             documents = listed.source
         needs = {need for each in self.asked_rules() for need in each.needs}
-        each_source.check_needs(self.name, dense, needs)
-        each_source.check_depth(dense, self.selection.range_max)
+        each_source.check_needs(self.name, tables, needs)
+        each_source.check_depth(tables, self.selection.range_max)
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
         return replace(
             self,
             dense=dense,
+            lexical=lexical,
             bm25=bm25,
             documents=documents,
             queries=self.queries or each_source.texts_of_queries(around.source),

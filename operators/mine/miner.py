@@ -18,6 +18,7 @@ from operators.mine.choice import Ann
 from operators.mine.draws import drawn_rows, keys
 from operators.mine.fuse import Ranked, filled, fuse
 from operators.mine.index import Index
+from operators.mine.looks import looked_up
 from operators.mine.negatives import NEGATIVES, Found, assembled
 from operators.mine.pool import Asked, Pairs, Places, Pool, Scores
 from operators.mine.rules import Rule, apply
@@ -71,16 +72,16 @@ class Miner:
         are_judged = pc.is_in(table["id"], self.qrels["query_id"].combine_chunks())
         table, unjudged = unit.parted(table, are_judged, NOT_JUDGED)
         judged = unit.judged(self.mine.qrels, self.qrels, table, self.indexes[0])
-        vectors = [unit.vectors(dense, table) for dense in self.mine.dense]
+        looked = [looked_up(source, table) for source in self.mine.tables]
         has_one = np.bincount(judged.query[judged.positive], minlength=len(table)) > 0
-        sees = np.logical_and.reduce([has_one, *(found for _, found in vectors)])
+        sees = np.logical_and.reduce([has_one, *(each.found for each in looked)])
         _, none = unit.parted(table, has_one, NO_POSITIVE)
         _, blind = unit.parted(table, sees | ~has_one, NO_VECTOR)
         aside = [*unjudged, *none, *blind]
         if not sees.any():
             return unit.joined(NEGATIVES.empty_table(), aside)
         table = table.filter(pa.array(sees))
-        asked = unit.asked(self.mine, table, [matrix[sees] for matrix, _ in vectors])
+        asked = unit.asked(self.mine, table, [each.only(sees) for each in looked])
         found, few = self._found(asked, judged.only(sees), table)
         return unit.joined(found, [*aside, *few])
 

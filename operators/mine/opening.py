@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.base import Ask, ParallelMap
-from operators.mine import ann, bm25, dense
+from operators.mine import ann, bm25, dense, lexical
 from operators.mine.index import Index, Part, Parts
 from operators.mine.words import Statistics, joined
 
 if TYPE_CHECKING:
     from operators.mine.mine import Mine
-    from operators.mine.sources import Dense
+    from operators.mine.sources import Dense, Lexical
 
 _FEW = 48 << 20
 """Values of a part's vectors up to which they are kept, not read again: 192 MiB of floats."""
@@ -61,8 +61,9 @@ def surveyed(mine: "Mine", of: int, parallel: ParallelMap) -> Statistics | None:
 def parts(
     mine: "Mine", known: Statistics | None, part: int = 0, of: int = 1, *, resident: bool = False
 ) -> list[Part]:
-    """Part `part` of `of` of each source's index, the dense ones first."""
+    """Part `part` of `of` of each source's index, in the order of their names."""
     opened: list[Part] = [_dense(each, part, of, resident=resident) for each in mine.dense]
+    opened += [_lexical(each, part, of) for each in mine.lexical]
     if known is not None:
         opened.append(bm25.open_part(_texts(mine), known, part, of))
     return opened
@@ -71,7 +72,7 @@ def parts(
 def indexes(mine: "Mine", ask: Ask, depth: int) -> tuple[Index, ...]:
     """Each source's index over all of its parts, to be searched for `depth` candidates."""
     rescored = [(each.rescored or _RESCORED * depth) if each.coarse else 0 for each in mine.dense]
-    rescored += [0] if mine.bm25 is not None else []
+    rescored += [0] * (len(mine.source_names) - len(mine.dense))
     return tuple(Parts(_One(ask, place), count) for place, count in enumerate(rescored))
 
 
@@ -86,6 +87,11 @@ def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:
         return ann.open_part(index, each.approximate, part, of)
     small = len(index) * index.dim <= _FEW * of
     return dense.open_part(index, part, of, resident=resident or small)
+
+
+def _lexical(each: "Lexical", part: int, of: int) -> Part:
+    index = lexical.lexical_index(each.vectors.uri, each.vectors.version, each.dense)
+    return lexical.open_part(index, part, of)
 
 
 def _texts(mine: "Mine") -> bm25.Bm25Index:

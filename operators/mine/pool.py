@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from operators import columns
+from operators.mine.runs import Runs
 from operators.quantize.kernels import Matrix
 
 Places = npt.NDArray[np.int64]
@@ -37,6 +38,10 @@ class Asked:
     matrix: Matrix | None = None
     """(q, dim) vectors."""
     texts: Sequence[str] | None = None
+    terms: Runs | None = None
+    """Sparse vectors: ascending ids, and their weights."""
+    tokens: Runs | None = None
+    """(n, dim) token vectors."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -51,6 +51,24 @@ class Dense:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Lexical:
+    """A committed table whose sparse vectors propose the documents of the highest product.
+
+    Searched exactly, in memory: 8 bytes for each word of each document.
+    """
+
+    vectors: Beside
+    queries: Beside = Beside()
+    """Sparse vectors of the queries, by id; where none is named, the phase's own rows have them."""
+    name: str = ""
+    """What a negative's `sources` calls it."""
+    dense: Annotated[float, Field(ge=0)] = 0.0
+    """How much the product of the embeddings adds to that of the words; 1 is their plain sum."""
+    same_space: bool = True
+    """Refuse vectors of queries and documents that another model or pooling made."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Bm25:
     """BM25 over the documents' texts, with statistics of the whole collection."""
 
@@ -66,42 +84,70 @@ class Bm25:
     """Digest of the texts' files; set by the plan."""
 
 
-def settled(dense: Dense, around: Around) -> Dense:
+OfTable = TypeVar("OfTable", bound="Dense | Lexical")
+"""A source that is a committed table."""
+_NEEDED = {
+    FINEST_FIRST[0]: "vectors, or 'queries' beside for those of the queries",
+    columns.LEXICAL_IDS: "sparse vectors (encode, strategy splade or dupmae)",
+}
+
+
+def settled(source: OfTable, around: Around) -> OfTable:
     """The source with its tables pinned; refuses queries and documents of different spaces."""
-    if not dense.vectors.named:
-        raise ConfigError(("mine: a dense source needs 'vectors', a table by uri or phase",))
-    vectors = pinned(dense.vectors, around.versions)
-    queries = pinned(dense.queries, around.versions) if dense.queries.named else dense.queries
-    field = _field(vectors)
-    dim = columns.dim_of(field)
+    if not source.vectors.named:
+        raise ConfigError(("mine: a source needs 'vectors', a table by uri or phase",))
+    vectors = pinned(source.vectors, around.versions)
+    queries = pinned(source.queries, around.versions) if source.queries.named else source.queries
+    fields = searched(source, vectors)
     if queries.named:
-        found = columns.dim_of(_field(queries))
-        _check_dim(vectors, dim, queries.uri, found)
+        for field, own in zip(searched(source, queries), fields, strict=True):
+            _check_dim(vectors, columns.dim_of(own), queries.uri, columns.dim_of(field))
     asked = queries if queries.named else _own(around.source)
-    if dense.same_space and asked is not None:
+    if source.same_space and asked is not None:
         _check_space(vectors, asked)
-    return replace(dense, vectors=vectors, queries=queries, dim=dim, finest=field.name)
+    source = replace(source, vectors=vectors, queries=queries)
+    if isinstance(source, Dense):
+        return replace(source, dim=columns.dim_of(fields[0]), finest=fields[0].name)
+    return source
 
 
-def check_queries(dense: Dense, schema: pa.Schema) -> None:
+def searched(source: OfTable, table: Beside) -> list[pa.Field]:
+    """The columns of a pinned table that the source compares; ContractError where one lacks."""
+    schema = Table(table.uri).schema(table.version)
+    return compared(source, schema, f" in {table.uri}")
+
+
+def compared(source: OfTable, schema: pa.Schema, where: str = "") -> list[pa.Field]:
+    """The columns that the source compares; ContractError where one lacks."""
+    wanted: list[tuple[str, ...]] = [] if isinstance(source, Dense) else [(columns.LEXICAL_IDS,)]
+    if isinstance(source, Dense) or source.dense:
+        wanted.append(FINEST_FIRST)
+    found = []
+    for names in wanted:
+        name = next((each for each in names if each in schema.names), "")
+        if not name:
+            told = f"only {', '.join(schema.names)}{where}"
+            raise ContractError("mine", names[0], _NEEDED[names[0]], told)
+        found.append(schema.field(name))
+    return found
+
+
+def check_queries(source: OfTable, schema: pa.Schema) -> None:
     """ContractError where the phase's rows should hold query vectors and do not."""
-    if dense.queries.named:
+    if source.queries.named:
         return
-    name = next((each for each in FINEST_FIRST if each in schema.names), "")
-    if not name:
-        found = "only " + ", ".join(schema.names)
-        raise ContractError("mine", "embedding", "the queries' vectors, or 'queries' beside", found)
-    if dense.dim:
-        _check_dim(dense.vectors, dense.dim, "the queries", columns.dim_of(schema.field(name)))
+    fields = compared(source, schema)
+    if isinstance(source, Dense) and source.dim:
+        _check_dim(source.vectors, source.dim, "the queries", columns.dim_of(fields[0]))
 
 
-def check_needs(operator: str, dense: Sequence[Dense], needs: set[str]) -> None:
+def check_needs(operator: str, tables: Sequence[OfTable], needs: set[str]) -> None:
     """ContractError where a rule reads parents that the first vectors table does not have."""
-    if "parents" not in needs or not dense:
+    if "parents" not in needs or not tables:
         return
-    schema = Table(dense[0].vectors.uri).schema(dense[0].vectors.version)
+    schema = Table(tables[0].vectors.uri).schema(tables[0].vectors.version)
     if columns.PARENT_ID.name not in schema.names:
-        found = f"{', '.join(schema.names)} in {dense[0].vectors.uri}"
+        found = f"{', '.join(schema.names)} in {tables[0].vectors.uri}"
         needed = "string (keep: [parent_id] when the vectors are made), for the rule siblings"
         raise ContractError(operator, columns.PARENT_ID.name, needed, found)
 
@@ -114,9 +160,9 @@ def check_installed(package: str, wanted_for: str) -> None:
         )
 
 
-def check_depth(dense: Sequence[Dense], wanted: int) -> None:
+def check_depth(tables: Sequence[OfTable], wanted: int) -> None:
     """ConfigError where more candidates are asked for than a table has rows."""
-    for each in dense:
+    for each in tables:
         rows = sum(file.rows for file in Table(each.vectors.uri).files(each.vectors.version))
         if wanted > rows:
             raise ConfigError(
@@ -136,15 +182,6 @@ def texts_of_queries(source: Source) -> Source:
 def _own(source: Source) -> Beside | None:
     """The Delta table that a phase reads; None for files."""
     return Beside(source.uri, version=source.version) if source.format == "delta" else None
-
-
-def _field(vectors: Beside) -> pa.Field:
-    schema = Table(vectors.uri).schema(vectors.version)
-    for name in FINEST_FIRST:
-        if name in schema.names:
-            return schema.field(name)
-    found = f"only {', '.join(schema.names)} in {vectors.uri}"
-    raise ContractError("mine", FINEST_FIRST[0], "vectors or their codes", found)
 
 
 def _check_dim(vectors: Beside, dim: int, queries: str, found: int) -> None:

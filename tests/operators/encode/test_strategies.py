@@ -34,6 +34,7 @@ class Case(NamedTuple):
 
 CASES = {
     "pooled": Case("bert"),
+    "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
 }

@@ -1,0 +1,206 @@
+"""A committed table's sparse vectors as an index, alone or on top of its dense ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from operators import columns
+from operators.arrays import to_ragged, whole
+from operators.errors import ContractError, TableError
+from operators.mine.dense import describe
+from operators.mine.groups import Atom, Coded, atoms_of, read_documents, read_vectors, share
+from operators.mine.held import Held, nearest
+from operators.mine.pool import Asked, Places, Scores
+from operators.mine.runs import Array
+from operators.mine.topk import Hits
+from operators.quantize.dots import dots
+from operators.quantize.kernels import Matrix, Rows
+from operators.storage.parquet import read_group
+from operators.storage.table import Table
+
+_TILE = 64
+"""Queries whose products with every dense vector are held at once."""
+
+
+@dataclass(frozen=True)
+class LexicalIndex:
+    """The sparse vectors of a table's version: plain data, told to every part."""
+
+    uri: str
+    vocabulary: int
+    atoms: tuple[Atom, ...]
+    weight: float
+    """Of the dense vectors' product; 0 leaves them out."""
+    dense: Coded | None
+
+    def __len__(self) -> int:
+        return sum(atom.rows for atom in self.atoms)
+
+
+def lexical_index(uri: str, version: int, weight: float = 0.0) -> LexicalIndex:
+    """The index of a version, from its log and footers; TableError where it has no row."""
+    field = Table(uri).schema(version).field(columns.LEXICAL_IDS)
+    atoms = atoms_of(uri, version)
+    if not atoms:
+        raise TableError(uri, f"version {version} has no row; there is nothing to search")
+    dense = describe(uri, version).column if weight else None
+    return LexicalIndex(uri, columns.dim_of(field), atoms, weight, dense)
+
+
+def open_part(index: LexicalIndex, part: int = 0, of: int = 1) -> "LexicalPart":
+    """Part `part` of `of` runs of row groups, in memory: 8 bytes a word of each row.
+
+    TableError where the columns cannot be read.
+    """
+    atoms = [atom for atom in index.atoms if share(atom, len(index), of) == part]
+    held = Held.of(
+        [read_documents(index.uri, atom) for atom in atoms], atoms[0].first_row if atoms else 0
+    )
+    try:
+        words = [_words(read_group(index.uri, a.path, a.group, list(_NAMES))) for a in atoms]
+        dense = [read_vectors(index.uri, a, index.dense) for a in atoms] if index.dense else []
+    except ValueError as error:
+        raise TableError(index.uri, f"{', '.join(_NAMES)}: {error}") from error
+    matrix = np.concatenate([each.take(np.arange(len(each))) for each in dense]) if dense else None
+    return LexicalPart(index, held, Postings.of(words, index.vocabulary), matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """Which documents have each word, and with what weight."""
+
+    bounds: Places
+    """Word w is in [bounds[w], bounds[w + 1])."""
+    document: npt.NDArray[np.int32]
+    weight: Scores
+    documents: int
+
+    @classmethod
+    def of(cls, some: Sequence[tuple[Array, Array, Array]], vocabulary: int) -> "Postings":
+        """Documents one after the other: ids, weights and lengths of each run of them."""
+        ids, weights, lengths = (
+            np.concatenate([np.zeros(0, kind), *each])
+            for kind, each in zip(
+                (np.int32, np.float32, np.int64),
+                zip(*some, strict=True) if some else ((),) * 3,
+                strict=True,
+            )
+        )
+        document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        order = np.argsort(ids, kind="stable")
+        bounds = np.searchsorted(ids[order], np.arange(vocabulary + 1))
+        return cls(bounds, document[order], weights[order], len(lengths))
+
+    def scores(self, ids: Array, weights: Array) -> Scores:
+        """(documents,) products with a query's ascending ids and their weights.
+
+        Each is summed by ascending id, so it depends on its two vectors alone.
+        """
+        found = np.zeros(self.documents, np.float32)
+        known = ids < len(self.bounds) - 1
+        for word, weight in zip(ids[known], weights[known], strict=True):
+            part = slice(self.bounds[word], self.bounds[word + 1])
+            found[self.document[part]] += weight * self.weight[part]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class LexicalPart:
+    """Exact search: of a row that scores 0 or less, only where dense vectors count too."""
+
+    index: LexicalIndex
+    held: Held
+    postings: Postings
+    matrix: Matrix | None
+
+    def size(self) -> int:
+        return len(self.held)
+
+    def search(self, asked: Asked, k: int) -> Hits:
+        found = []
+        for start in range(0, len(asked), _TILE):
+            queries = np.arange(start, min(start + _TILE, len(asked)))
+            rough = self._dense(asked, queries)
+            found += [
+                self._near(asked, int(query), k, None if rough is None else rough[place])
+                for place, query in enumerate(queries)
+            ]
+        return self.held.hits(found, k)
+
+    def documents(self, rows: Rows) -> pa.Table:
+        return self.held.documents(rows)
+
+    def locate(self, ids: pa.Array) -> Rows:
+        return self.held.locate(ids)
+
+    def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
+        scores = np.full(len(rows), np.nan, np.float32)
+        for one, pairs in self.held.by_query(query, rows):
+            places = rows[pairs] - self.held.first_row
+            scores[pairs] = self._exact(asked, one, places, self._sparse(asked, one))
+        return scores
+
+    def _sparse(self, asked: Asked, query: int) -> Scores:
+        if asked.terms is None:
+            needed = f"sparse vectors, as {self.index.uri} has them"
+            raise ContractError("mine", columns.LEXICAL_IDS, needed, "none of the queries")
+        ids, weights = asked.terms[query]
+        return self.postings.scores(ids, weights)
+
+    def _dense(self, asked: Asked, queries: Places) -> Matrix | None:
+        """(queries, rows) dense products, to the last bits."""
+        if self.matrix is None:
+            return None
+        if asked.matrix is None:
+            needed = f"vectors, as {self.index.uri} has them"
+            raise ContractError("mine", "embedding", needed, "none of the queries")
+        return asked.matrix[queries] @ self.matrix.T
+
+    def _near(
+        self, asked: Asked, query: int, k: int, rough: Scores | None
+    ) -> tuple[Places, Scores]:
+        """The k best places and what may tie with the last of them, with their scores."""
+        sparse = self._sparse(asked, query)
+        if rough is None:
+            some = np.flatnonzero(sparse > 0)
+            some = some[nearest(sparse[some], k)]
+            return some, sparse[some]
+        about = sparse + np.float32(self.index.weight) * rough
+        some = nearest(about, k, self._slack(asked, query, sparse))
+        return some, self._exact(asked, query, some, sparse)
+
+    def _exact(self, asked: Asked, query: int, places: Places, sparse: Scores) -> Scores:
+        """The scores of one query and some places, the same bits wherever they lie."""
+        if self.matrix is None:
+            return sparse[places]
+        assert asked.matrix is not None
+        one, first = asked.matrix[query : query + 1], np.zeros(len(places), np.int64)
+        products = dots(one, self.matrix, first, places)
+        return sparse[places] + np.float32(self.index.weight) * products
+
+    def _slack(self, asked: Asked, query: int, sparse: Scores) -> float:
+        """Twice how far a rough score may lie from the exact one."""
+        assert asked.matrix is not None
+        assert self.matrix is not None
+        size = float(np.linalg.norm(asked.matrix[query])) * self._longest * self.index.weight
+        most = size + float(np.abs(sparse).max(initial=0))
+        eps = float(np.finfo(np.float32).eps)
+        return 2 * eps * (int(self.matrix.shape[1]) + 2) * most
+
+    @cached_property
+    def _longest(self) -> float:
+        assert self.matrix is not None
+        return float(np.linalg.norm(self.matrix, axis=1).max(initial=0))
+
+
+_NAMES = (columns.LEXICAL_IDS, columns.LEXICAL_WEIGHTS)
+
+
+def _words(table: pa.Table) -> tuple[Array, Array, Array]:
+    ids, bounds = to_ragged(whole(table[_NAMES[0]]))
+    weights, _ = to_ragged(whole(table[_NAMES[1]]))
+    return ids, weights, np.diff(bounds).astype(np.int64)

@@ -1,0 +1,115 @@
+"""Strategies with heads of their own, from a config to committed tables, and mined by."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cluster.cli import status
+from cluster.execute import run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
+from operators.arrays import to_matrix, to_ragged
+from pipelines.config import parse
+from tests.lake import beir
+from tests.pipeline_builders import rows_of
+from tests.tiny_heads import build_masked
+from tests.tiny_models import VOCABULARY
+
+SPLADE = {"strategy": {"kind": "splade", "top_k": 30}}
+DUPMAE = {"pooling": "cls", "normalize": False, "strategy": {"kind": "dupmae", "top_k": 40}}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BEIR folder and a tiny masked language model."""
+    root = tmp_path_factory.mktemp("heads")
+    beir(root)
+    build_masked(root / "model")
+    return root
+
+
+def config(root: Path, name: str, encode: dict[str, Any], mine: dict[str, Any]) -> str:
+    source = str(root / "beir")
+    told = {
+        "qrels": {"uri": f"{source}/qrels/train.tsv"},
+        "rules": ["duplicate-text"],
+        "selection": {"negatives": 5, "range_max": 20},
+        **mine,
+    }
+    steps = [{"tokenize": {"model": "tiny"}}, {"encode": {"model": "tiny", **encode}}]
+    phases: dict[str, Any] = {
+        "documents": {"read": {"uri": source}, "steps": steps},
+        "queries": {"read": {"uri": source, "part": "queries"}, "steps": steps},
+        "negatives": {"read": {"phase": "queries"}, "steps": [{"mine": told}]},
+    }
+    for phase, each in phases.items():
+        each["write"] = {"table": str(root / name / phase), "gate": {"max_bad_rows": 0.2}}
+    models = {"tiny": {"path": str(root / "model")}}
+    return yaml.safe_dump({"models": models, "phases": phases}, sort_keys=False)
+
+
+def run(root: Path, name: str, encode: dict[str, Any], mine: dict[str, Any]) -> Path:
+    pipeline = parse(config(root, name, encode, mine))
+    run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))
+    return root / name
+
+
+def sparse(table: Any) -> Any:
+    ids, offsets = to_ragged(table["lexical_ids"])
+    weights, _ = to_ragged(table["lexical_weights"])
+    matrix = np.zeros((len(table), len(VOCABULARY)), np.float32)
+    matrix[np.repeat(np.arange(len(table)), np.diff(offsets)), ids] = weights
+    return matrix
+
+
+def check_negatives(home: Path, scores: Any) -> None:
+    """Every negative has the score given, and no document that is no positive has a higher one."""
+    documents, queries = (rows_of(str(home / name)) for name in ("documents", "queries"))
+    ids = documents["id"].to_pylist()
+    rows = rows_of(str(home / "negatives")).to_pylist()
+    assert len(rows) == 27
+    for row in rows:
+        own = scores[queries["id"].to_pylist().index(row["query_id"])]
+        found = [own[ids.index(each)] for each in row["negative_ids"]]
+        np.testing.assert_allclose(row["negative_scores"], found, rtol=1e-5)
+        others = {*row["positive_ids"], "twin", "d000", *row["negative_ids"]}
+        left = [own[place] for place, each in enumerate(ids) if each not in others]
+        assert max(left) <= min(found) + 1e-4
+
+
+def test_splade_alone_proposes_by_the_product_of_words(world) -> None:
+    home = run(world, "splade", SPLADE, {"lexical": [{"vectors": {"phase": "documents"}}]})
+    documents, queries = (rows_of(str(home / name)) for name in ("documents", "queries"))
+    assert "embedding" not in documents.column_names
+    assert max(map(len, documents["lexical_ids"].to_pylist())) <= 30
+    check_negatives(home, sparse(queries) @ sparse(documents).T)
+    rows = rows_of(str(home / "negatives")).to_pylist()
+    assert {each for row in rows for each in row["sources"]} == {"lexical"}
+
+
+def test_dupmae_proposes_by_the_sum_of_vectors_and_words(world) -> None:
+    vectors = {"vectors": {"phase": "documents"}}
+    home = run(world, "dupmae", DUPMAE, {"lexical": [{**vectors, "dense": 1.0, "name": "both"}]})
+    documents, queries = (rows_of(str(home / name)) for name in ("documents", "queries"))
+    dense = to_matrix(queries["embedding"], 32) @ to_matrix(documents["embedding"], 32).T
+    check_negatives(home, dense + sparse(queries) @ sparse(documents).T)
+
+
+def test_sparse_vectors_stand_beside_dense_ones_and_bm25(world) -> None:
+    vectors = {"vectors": {"phase": "documents"}}
+    beside = {**vectors, "queries": {"uri": str(world / "three" / "queries")}}
+    home = run(world, "three", DUPMAE, {"dense": [vectors], "lexical": [beside], "bm25": {}})
+    rows = rows_of(str(home / "negatives")).to_pylist()
+    named = {name for row in rows for each in row["sources"] for name in each.split("+")}
+    assert named == {"dense", "lexical", "bm25"}
+
+
+def test_a_table_without_sparse_vectors_is_refused_in_words(world, capsys) -> None:
+    path = world / "plain.yaml"
+    mine = {"lexical": [{"vectors": {"phase": "documents"}}]}
+    path.write_text(config(world, "plain", {}, mine))
+    assert status(["run", str(path)]) == 2
+    assert "lexical_ids" in capsys.readouterr().err
