@@ -35,8 +35,10 @@ BUCKET = "lake"
 _LONG = frozenset(
     {
         "operators/distil/test_training.py",
+        "operators/encode/test_dupmae.py",
         "operators/encode/test_encode.py",
         "operators/encode/test_pooling.py",
+        "operators/encode/test_splade.py",
         "operators/mine/test_audit.py",
         "operators/mine/test_dense.py",
         "operators/mine/test_mine_hard_negatives.py",

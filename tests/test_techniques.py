@@ -68,6 +68,15 @@ def _rules() -> Collection[str]:
     return RULES
 
 
+def _strategies() -> Collection[str]:
+    from typing import get_args
+
+    from operators.encode.strategies import AnyStrategy
+
+    kinds = get_args(get_args(AnyStrategy)[0])
+    return {kind.__dataclass_fields__["kind"].default for kind in kinds}
+
+
 REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "commands": _commands,
     "fusions": _fusions,
@@ -76,6 +85,7 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "poolings": _poolings,
     "rules": _rules,
     "schemes": _schemes,
+    "strategies": _strategies,
     "targets": _targets,
     "teachers": _teachers,
 }
