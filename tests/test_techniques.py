@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -69,8 +70,6 @@ def _rules() -> Collection[str]:
 
 
 def _strategies() -> Collection[str]:
-    from typing import get_args
-
     from operators.encode.strategies import AnyStrategy
 
     kinds = get_args(get_args(AnyStrategy)[0])

@@ -18,7 +18,7 @@ from operators.encode import allocator
 from operators.encode.pooled import Pooled
 from operators.encode.shape import Pooling, Shape, decide
 from operators.encode.strategies import AnyStrategy
-from operators.encode.strategy import Encoding, Opening, Strategy
+from operators.encode.strategy import Encoding, Opening, PoolsItself, Strategy
 from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
 
@@ -49,9 +49,15 @@ class Encode:
     def _backend_takes_the_precision(self) -> "Encode":
         if self.backend == "openvino" and self.precision == "fp16":
             raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_takes_the_rest(self) -> "Encode":
+        kind = self._strategy().kind
         if self.backend not in self._strategy().engines:
-            kind = self._strategy().kind
             raise ValueError(f"strategy {kind} is not computed by backend {self.backend}")
+        if self.pooling != "auto" and isinstance(self.strategy, PoolsItself):
+            raise ValueError(f"strategy {kind} pools in a way of its own; leave pooling out")
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:

@@ -37,7 +37,7 @@ class Masked:
     def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """(rows, tokens, width) states; a mask of None means that no token is padding."""
         own = torch.ones_like(ids) if mask is None else mask
-        seen = masks.additive(self.allowed(own), self.network.dtype)
+        seen = masks.for_layers(self.allowed(own), self.network.config, self.network.dtype)
         extra = {}
         if self.numbers_positions:
             extra["position_ids"] = (own.long().cumsum(1) - 1).clamp(min=0)

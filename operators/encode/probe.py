@@ -1,8 +1,10 @@
 """What is checked when a model is opened, before it can spoil a corpus without a sound."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from operators.encode.embedder import Backend, Embedder
@@ -31,12 +33,18 @@ def self_check(folder: Folder, shape: Shape, embedder: Embedder) -> None:
         _check_direction(folder, embedder)
 
 
-def check_vectors(folder: Folder, embedder: Probed) -> None:
-    """ModelError unless the tokenizers agree and padding changes no vector."""
+def _as_they_are(rows: Ragged) -> Ragged:
+    return rows
+
+
+def check_vectors(
+    folder: Folder, embedder: Probed, prepared: Callable[[Ragged], Ragged] = _as_they_are
+) -> None:
+    """ModelError unless the tokenizers agree and padding changes no vector of `prepared` rows."""
     text = _text(folder)
     ids = load(folder).encode(text).ids
     check_tokens(folder, embedder.model, text, ids)
-    _check_padding(embedder, np.array(ids[: folder.max_length], np.int32))
+    _check_padding(embedder, np.array(ids[: folder.max_length], np.int32), prepared)
 
 
 def check_sight(folder: Folder, embedder: Embedder, *, both_ways: bool) -> None:
@@ -66,13 +74,16 @@ def check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None
         )
 
 
-def _check_padding(embedder: Probed, long: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+def _check_padding(
+    embedder: Probed, long: npt.NDArray[np.int32], prepared: Callable[[Ragged], Ragged]
+) -> None:
     short = long[: max(len(long) // 4, 1)]
     one = Ragged(short, np.array([0, len(short)], np.int32))
     ends = np.array([0, len(long), len(long) + len(short)], np.int32)
     both = Ragged(np.concatenate([long, short]), ends)
+    one, both = prepared(one), prepared(both)
     alone = Loop(embedder, 1).encode_unit(one)[0].astype(np.float64)
-    among = Loop(embedder, 2 * len(long)).encode_unit(both)[1].astype(np.float64)
+    among = Loop(embedder, 2 * int(both.lengths.max())).encode_unit(both)[1].astype(np.float64)
     if not (np.isfinite(alone).all() and np.isfinite(among).all()):
         raise ModelError(
             embedder.model,
@@ -90,14 +101,25 @@ def _check_padding(embedder: Probed, long: np.ndarray[tuple[int], np.dtype[np.in
 
 
 @torch.inference_mode()
-def _looks_both_ways(folder: Folder, embedder: Embedder) -> bool:
-    """Whether the last token moves the first state."""
-    ids = load(folder).encode(_text(folder)).ids[: folder.max_length]
-    rows = Ragged(np.array([*ids, *ids], np.int32), np.array([0, len(ids), 2 * len(ids)], np.int32))
-    rows.ids[-1] = ids[0]
+def moved(embedder: Embedder, ids: list[int], changed: list[int]) -> npt.NDArray[np.bool_]:
+    """Which states of a row of tokens are others where it is changed to another of its length."""
+    rows = Ragged(np.array([*ids, *changed], np.int32), np.array([0, 1, 2], np.int32) * len(ids))
     matrix, _ = padded(rows, np.arange(2), embedder.pad)
     states = embedder.backend.states(torch.from_numpy(matrix).to(embedder.device), None).float()
-    return bool((states[0, 0] - states[1, 0]).abs().max() > 1e-6)
+    found: npt.NDArray[np.bool_] = ((states[0] - states[1]).abs().amax(1) > 1e-6).cpu().numpy()
+    return found
+
+
+def ids_of_text(folder: Folder) -> list[int]:
+    """Tokens to try a network with."""
+    found: list[int] = load(folder).encode(_text(folder)).ids[: folder.max_length]
+    return found
+
+
+def _looks_both_ways(folder: Folder, embedder: Embedder) -> bool:
+    """Whether the last token moves the first state."""
+    ids = ids_of_text(folder)
+    return bool(moved(embedder, ids, [*ids[:-1], ids[0]])[0])
 
 
 def _check_direction(folder: Folder, embedder: Embedder) -> None:

@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from operators.encode.dupmae import Dupmae
+from operators.encode.gem import Gem
+from operators.encode.jrt_repeat import JrtRepeat
 from operators.encode.pooled import Pooled
+from operators.encode.prefix_lm import PrefixLm
 from operators.encode.splade import Splade
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-    Dupmae | Pooled | Splade | Ullme,
+    Dupmae | Gem | JrtRepeat | Pooled | PrefixLm | Splade | Ullme,
     Field(discriminator="kind"),
 ]

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from operators import columns
-from operators.arrays import to_column
+from operators.arrays import to_column, whole
 from operators.encode.shape import Shape
 from operators.model import Folder
 
@@ -69,6 +69,13 @@ class Strategy(Protocol):
         ...
 
 
+@runtime_checkable
+class PoolsItself(Protocol):
+    """A strategy that makes its vectors in a way of its own: no `pooling` can be named with it."""
+
+    own_pooling: ClassVar[bool]
+
+
 def vectors(loop: "Loop", rows: "Ragged") -> Encoded:
     """One vector a row, as `embedding`."""
     return embedded(loop.encode_unit(rows))
@@ -79,3 +86,9 @@ def embedded(matrix: npt.NDArray[np.float32]) -> Encoded:
     bad: npt.NDArray[np.bool_] = ~np.all(np.isfinite(matrix), axis=1, keepdims=True)[:, 0]
     matrix[bad] = 0
     return Encoded([(columns.embedding(matrix.shape[1]), to_column(matrix))], bad)
+
+
+def cut(encoded: Encoded, table: pa.Table, shorter: npt.NDArray[np.bool_]) -> Encoded:
+    """Encoded rows of which some were cut: those are `truncated`, as those that were so before."""
+    truncated = whole(table[columns.TRUNCATED.name]).to_numpy(zero_copy_only=False) | shorter
+    return Encoded([*encoded.columns, (columns.TRUNCATED, pa.array(truncated))], encoded.bad)

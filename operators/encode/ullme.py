@@ -8,9 +8,9 @@ from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.base import STRICT
+from operators.encode import sight
 from operators.encode.shape import Shape
 from operators.encode.strategy import Encoded, Encoding, Opening, vectors
-from operators.errors import ModelError
 from operators.model import Folder
 
 
@@ -27,11 +27,8 @@ class Ullme:
     kind: Literal["ullme"] = "ullme"
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
-        if not folder.is_decoder:
-            raise ModelError(model, "its tokens see both ways already; leave strategy ullme out")
-        if folder.model_type == "gpt_neo":
-            problem = "a gpt_neo hides later tokens whatever mask it is given; take another decoder"
-            raise ModelError(model, problem)
+        sight.check_decoder(folder, model, self.kind)
+        sight.check_obeys(folder, model)
         return [columns.embedding(shape.dim)]
 
     def open(self, opening: Opening) -> Encoding:

@@ -22,6 +22,7 @@ from operators.text.tokenizer import Tokenize
 from pipelines.fingerprint import step_identity
 from tests.tiny_heads import HEADS
 from tests.tiny_models import BUILDERS, VOCABULARY
+from tests.windowed_models import WINDOWED
 
 
 class Case(NamedTuple):
@@ -33,6 +34,9 @@ class Case(NamedTuple):
 
 
 CASES = {
+    "gem": Case("gemma3", {"tokens": 3, "pool": "concat"}),
+    "jrt-repeat": Case("qwen3"),
+    "prefix-lm": Case("mistral", {"prefix": 3}),
     "pooled": Case("bert"),
     "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),
@@ -50,7 +54,7 @@ def step(kind, folder, **changed):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("strategies")
-    return cache(lambda builder: (BUILDERS | HEADS)[builder](home / builder))
+    return cache(lambda builder: (BUILDERS | HEADS | WINDOWED)[builder](home / builder))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,31 @@
+"""Tokens that a network did not have, put behind those it has."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operators.errors import ModelError
+
+
+def table(network: Any) -> Tensor:
+    """The (tokens, width) table of a network's input embeddings."""
+    weight: Tensor = network.get_input_embeddings().weight
+    return weight.detach()
+
+
+@torch.no_grad()
+def add_tokens(network: Any, rows: Tensor, model: str) -> int:
+    """Give the network a token for each of the (k, width) rows; the id of the first.
+
+    ModelError unless the rows differ in the network's precision: equal ones would be one token.
+    """
+    own = table(network)
+    added = rows.to(own)
+    if len(torch.unique(added, dim=0)) < len(added):
+        problem = f"two of its {len(added)} new tokens have the same embedding in {own.dtype}"
+        raise ModelError(model, problem)
+    first = len(own)
+    network.resize_token_embeddings(first + len(rows), mean_resizing=False)
+    table(network)[first:] = added
+    return first
