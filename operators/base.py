@@ -92,6 +92,16 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesItsFit(Protocol):
+    """A fitted operator with fields that the plan fills in: its artefact is pinned by others."""
+
+    @property
+    def fitted_as(self) -> str:
+        """Digest of the fields of its config that decide what it learns."""
+        ...
+
+
 ParallelMap = Callable[[Callable[[int], Any], Sequence[int]], Iterable[Any]]
 """Applies a function to numbers, somewhere, in their order."""
 Ask = Callable[..., list[Any]]

@@ -6,6 +6,7 @@ from operators.distil.distil import Distil
 from operators.encode.encode import Encode
 from operators.mine.mine import Mine
 from operators.quantize.quantize import Quantize
+from operators.teach.dse import Dse
 from operators.teach.pairs import Pairs
 from operators.teach.teach import Teach
 from operators.text.passages import Passages
@@ -16,6 +17,7 @@ OPERATORS: dict[str, type[Operator]] = {
     for operator in (
         Adapt,
         Distil,
+        Dse,
         Encode,
         Mine,
         Pairs,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.base import Fitted
+from operators.base import Fitted, NamesItsFit
 from operators.quantize.artefact import digest_of
 from operators.storage import uri as store
 from operators.text.source import Unit
@@ -65,8 +65,12 @@ def _sample(job: Job, units: tuple[Unit, ...], number: int) -> pa.Table:
 
 
 def _pin(phase: Phase, number: int) -> str:
-    earlier = fingerprints(phase.read, phase.steps[:number])["recipe"]
-    key = digest([earlier, step_identity(phase.steps[number].operator)])
+    operator = phase.steps[number].operator
+    if isinstance(operator, NamesItsFit):
+        key = digest([operator.name, operator.fitted_as])
+    else:
+        earlier = fingerprints(phase.read, phase.steps[:number])["recipe"]
+        key = digest([earlier, step_identity(operator)])
     return store.join(phase.write.table, "_corpusmill", "artefacts", f"pin-{key}")
 
 

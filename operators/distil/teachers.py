@@ -52,11 +52,16 @@ def _fingerprints(scores: Beside) -> list[str]:
 def _called(scores: Beside) -> dict[str, set[str]]:
     """What the commit calls each fingerprint that it scored with."""
     lineage = Table(scores.uri).lineage(scores.version) or {}
-    steps = [
-        step["teach"] for step in lineage.get("config", {}).get("steps", ()) if "teach" in step
-    ]
+    steps = (each for step in lineage.get("config", {}).get("steps", ()) for each in step.items())
     return {
-        step["fingerprint"]: {step["teacher"], str(step["model"]["path"]).rpartition("/")[2]}
-        for step in steps
-        if step.get("fingerprint")
+        fields["fingerprint"]: _names(operator, fields)
+        for operator, fields in steps
+        if fields.get("fingerprint")
     }
+
+
+def _names(operator: str, fields: dict[str, Any]) -> set[str]:
+    """The kind of a teacher and its model; the operator's name where it has none."""
+    if "model" not in fields:
+        return {operator}
+    return {fields["teacher"], str(fields["model"]["path"]).rpartition("/")[2]}

@@ -16,10 +16,10 @@ from operators import columns
 from operators.arrays import whole
 from operators.base import STRICT, Resources, Transform
 from operators.beside import Around, Beside
-from operators.contract import require
+from operators.contract import require, without
 from operators.errors import ConfigError
+from operators.teach.protocol import Scoring
 from operators.teach.stored import known, pair_ids
-from operators.teach.teach import Teach
 from operators.text.origin import field_of
 from operators.text.source import Source
 
@@ -67,10 +67,10 @@ class Pairs:
     name: ClassVar[str] = "pairs"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
-    aside: ClassVar[frozenset[str]] = frozenset({"queries", "documents", "known", "listwise"})
+    aside: ClassVar[frozenset[str]] = frozenset(
+        {"queries", "documents", "known", "listwise", "texts"}
+    )
     accumulates: ClassVar[bool] = True
-    unit_bytes: ClassVar[tuple[int, int]] = (64 << 10, 1 << 20)
-    """Small: the texts of a row's pairs take many times the bytes of the row."""
 
     queries: Source | None = None
     documents: Source | None = None
@@ -80,10 +80,17 @@ class Pairs:
     """Scores that are there already."""
     listwise: tuple[str, ...] = ()
     """The teachers that score a query's list at once, so that it is never cut."""
+    texts: bool = True
+    """Whether any of them reads the texts, which are fetched for it."""
+
+    @property
+    def unit_bytes(self) -> tuple[int, int]:
+        """Small with texts: those of a row's pairs take many times the bytes of the row."""
+        return (64 << 10, 1 << 20) if self.texts else (16 << 20, 16 << 20)
 
     def settled(self, around: Around) -> Self:
         """The step with the sources of its texts, its teachers, and what its table holds."""
-        steps = [step for step in around.following if isinstance(step, Teach)]
+        steps = [step for step in around.following if isinstance(step, Scoring)]
         if not steps:
             raise ConfigError(("pairs: no teach step follows it",))
         mined = Beside(around.source.uri, version=around.source.version)
@@ -94,11 +101,12 @@ class Pairs:
             teachers=tuple(step.fingerprint for step in steps),
             listwise=tuple(step.fingerprint for step in steps if step.whole),
             known=around.own,
+            texts=any(step.reads_texts for step in steps),
         )
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, *_NEEDED)
-        return PAIRS
+        return PAIRS if self.texts else without(PAIRS, "query", "text")
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
@@ -112,9 +120,11 @@ class Pairs:
         teachers = dict.fromkeys(self.teachers)
         found = [self._new(_of(name, every[name in self.listwise]), name) for name in teachers]
         rows = pa.concat_tables([*found, _of("", flat.slice(0, 0))])
-        rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
-        rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
-        return rows.select(PAIRS.names).cast(PAIRS)
+        if self.texts:
+            rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
+            rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
+        bound = self.bind(table.schema)
+        return rows.select(bound.names).cast(bound)
 
     def _new(self, pairs: pa.Table, teacher: str) -> pa.Table:
         """The pairs that are not known; a list that is scored whole stays if any of it is new."""

@@ -1,7 +1,7 @@
 """What a teacher is: a model that makes one number of a query and a document."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -39,4 +39,22 @@ class Teacher(Protocol):
 
     def scorer(self, device: "torch.device", budget: int) -> Scorer:
         """Load and probe the model; `budget` is its padded tokens a pass, 0 fits the device."""
+        ...
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """An operator that scores the pairs which `pairs` makes for it."""
+
+    reads_texts: ClassVar[bool]
+    """It needs the texts of the pairs, not their hashes alone."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the column `teacher` holds for its rows."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether a logit depends on the other candidates of its query."""
         ...

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -16,18 +15,16 @@ from operators import columns
 from operators.arrays import whole
 from operators.base import STRICT, Operator, Resources, Transform
 from operators.beside import Around, Beside, pinned
-from operators.contract import assign, extend, reject, require, without
+from operators.contract import extend, require, without
 from operators.encode import allocator
 from operators.errors import ConfigError, ModelError
 from operators.model import Model
+from operators.teach.filling import filled, own_rows
 from operators.teach.layouts import WHOLE, Layout
 from operators.teach.protocol import Scored, Scorer, Teacher
 from operators.teach.registry import TEACHERS
 from operators.text.source import Source
 
-pc: Any = pyarrow.compute  # the stubs know neither every function nor arrays as masks
-
-_NOT_FINITE = "the teacher gave a logit that is not finite"
 _ANYWHERE = Resources()
 _OPTIONS = ("template", "answers", "backend", "layout")
 """Fields that are options of some teachers; None leaves a teacher its own."""
@@ -43,6 +40,7 @@ class Teach:
     name: ClassVar[str] = "teach"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
+    reads_texts: ClassVar[bool] = True
 
     model: Model
     teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder"] = (
@@ -126,25 +124,11 @@ class Teach:
             yield partial(self._teach, teacher.scorer(place, on.token_budget))
 
     def _teach(self, scorer: Scorer, table: pa.Table) -> pa.Table:
-        own = pc.equal(table["teacher"], self.fingerprint).fill_null(False).to_numpy()
-        rows = np.flatnonzero(own)
+        rows = own_rows(table, self.fingerprint)
         asked = table.take(rows)
         scored = _by_list(scorer, asked) if self.whole else _together(scorer, asked)
-        finite = np.isfinite(scored.logits)
-        logits = np.full(len(table), np.nan, np.float32)
-        logits[rows] = np.where(finite & ~scored.unfit, scored.logits, np.nan)
         out = table if self.more else table.drop_columns(["query", "text"])
-        out = assign(out, columns.LOGIT, self._filled(table, own, logits))
-        out = reject(out, _placed(len(table), rows[scored.unfit]), scored.reason)
-        return reject(out, _placed(len(table), rows[~finite & ~scored.unfit]), _NOT_FINITE)
-
-    def _filled(self, table: pa.Table, own: Any, logits: Any) -> pa.Array:
-        """The logits of its own rows, and for the others what they had."""
-        fresh: pa.Array = pa.array(logits, mask=~np.isfinite(logits))
-        if columns.LOGIT.name not in table.column_names:
-            return fresh
-        filled: pa.ChunkedArray = pc.if_else(pa.array(own), fresh, table["logit"])
-        return whole(filled)
+        return filled(out, rows, scored)
 
     def _teacher(self) -> Teacher:
         length = self.max_length or self.model.max_length
@@ -178,9 +162,3 @@ def _lists(source: Source) -> str:
             ("teach: a layout that scores whole lists needs a phase that reads mined rows",)
         )
     return pinned(Beside(source.uri, version=source.version), {}).snapshot
-
-
-def _placed(size: int, rows: Any) -> Any:
-    marks = np.zeros(size, np.bool_)
-    marks[rows] = True
-    return marks

@@ -10,10 +10,12 @@ import yaml
 from cluster.commands import runner_named
 from cluster.execute import run_pipeline
 from cluster.progress import Progress
+from operators.beside import Beside
+from operators.distil.teachers import fingerprints_of
 from operators.storage.table import Table
 from pipelines.config import parse
 from tests.lake import Lake
-from tests.pipeline_builders import rows_of
+from tests.pipeline_builders import lineage_of, rows_of
 from tests.tiny_models import build_uni_encoder
 
 
@@ -33,7 +35,7 @@ def run(lake: Lake, table: str, steps: list[dict[str, Any]], unit_bytes: int = 0
         "steps": [{"pairs": {}}, *steps],
         "write": {"table": lake.table(table), "gate": {"max_bad_rows": 0}},
     }
-    models = {"teacher": {"path": str(lake.teacher)}}
+    models = {"teacher": {"path": str(lake.teacher)}, "tiny": {"path": str(lake.encoder)}}
     pipeline = parse(yaml.safe_dump({"models": models, "phases": {"scores": phase}}))
     run_pipeline(pipeline, runner_named("local", ""), Progress())
     return rows_of(lake.table(table)).sort_by([("query_id", "ascending"), ("doc_id", "ascending")])
@@ -62,3 +64,26 @@ def test_deeper_mining_scores_lists_anew_only_where_a_logit_depends_on_its_list(
     assert [len(set(every[layout]["teacher"].to_pylist())) for layout in few] == [1, 2]
     assert len(every["isolated"]) > len(few["isolated"]) == len(few["square"])
     assert len(every["square"]) == len(every["isolated"]) + len(few["square"])
+
+
+def test_a_head_learns_a_teacher_from_stored_vectors_and_scores_deeper_mining(mined) -> None:
+    run(mined, "of-teacher", [{"teach": {"teacher": "bi-encoder", "model": "tiny"}}])
+    tables = {name: {"uri": mined.table(name)} for name in ("queries", "documents")}
+    dse = {"scores": {"uri": mined.table("of-teacher")}, **tables, "hidden": 64, "rate": 0.01}
+    lake = replace(mined, name="headed-")
+    lake.run("local", last="negatives", mine={"selection": {"negatives": 9, "range_max": 20}})
+    scores = run(lake, "cheap", [{"dse": dse}], unit_bytes=20_000)
+    assert scores.schema.names.count("logit") == 1
+    assert scores["logit"].null_count == 0
+    assert len(scores) > len(rows_of(mined.table("of-teacher")))
+    (teacher,) = set(scores["teacher"].to_pylist())
+    lineage = lineage_of(lake.table("cheap"))
+    (step,) = [each["dse"] for each in lineage["config"]["steps"] if "dse" in each]
+    assert (step["fingerprint"], step["artefact"].endswith(".safetensors")) == (teacher, True)
+    assert 0.2 < lineage["dse"]["explained"] <= 1
+    assert run(lake, "cheap", [{"dse": dse}], unit_bytes=20_000).equals(scores)
+    assert Table(lake.table("cheap")).version() == 0
+    run(lake, "cheap", [{"dse": {**dse, "seed": 1}}])
+    assert len(set(rows_of(lake.table("cheap"))["teacher"].to_pylist())) == 2
+    beside = Beside(uri=lake.table("cheap"), version=0)
+    assert fingerprints_of(beside, ("dse",)) == (teacher,)
