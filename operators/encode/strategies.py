@@ -10,6 +10,7 @@ from operators.encode.jrt_repeat import JrtRepeat
 from operators.encode.pooled import Pooled
 from operators.encode.prefix_lm import PrefixLm
 from operators.encode.splade import Splade
+from operators.encode.static_l0 import StaticL0
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[

@@ -40,6 +40,7 @@ CASES = {
     "pooled": Case("bert"),
     "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),
+    "static-l0": Case("bert", {"states": "first", "sif": 1e-3}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
 }
 WORDS = ["the", "quick", "brown", "fox", "doesn't", "jump", "12.5", "café"]
