@@ -156,6 +156,15 @@ class Accumulates(Protocol):
 
 
 @runtime_checkable
+class Merges(Protocol):
+    """The last step of a phase, whose rows of one id are parts that the run joins to one row."""
+
+    def merged(self, rows: pa.Table) -> pa.Table:
+        """One row an id, in the order of the ids' first rows; any cut gives the same, rounded."""
+        ...
+
+
+@runtime_checkable
 class RowByRow(Protocol):
     """An operator that makes of each row what it makes of it among any others.
 

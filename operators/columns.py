@@ -44,6 +44,11 @@ SCALE = pa.field("scale", pa.float32())
 LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
 TOKEN_VECTORS = "token_vectors"
 
+PASSAGES = pa.field("passages", pa.int32())
+"""How many passages a document's vector was made of."""
+LENGTH = pa.field("length", pa.float32())
+"""Length of a document's vector before it was made one: near one where its passages agree."""
+
 
 def embedding(dim: int, name: str = "embedding") -> pa.Field:
     """A float vector column of `dim` values a row."""
@@ -60,6 +65,11 @@ def lexical(vocabulary: int) -> list[pa.Field]:
 def token_vectors(dim: int) -> pa.Field:
     """Any number of vectors of `dim` values a row, end to end in one flat list."""
     return embedding(dim, TOKEN_VECTORS)
+
+
+def deviation(dim: int) -> pa.Field:
+    """Standard deviations of a document's passages, dimension by dimension."""
+    return embedding(dim, "deviation")
 
 
 def codes(dim: int, scheme: str, artefact: str = "") -> pa.Field:

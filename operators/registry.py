@@ -1,6 +1,7 @@
 """The operators a config can name; one line each."""
 
 from operators.adapt.adapt import Adapt
+from operators.aggregate.aggregate import Aggregate
 from operators.base import Operator
 from operators.distil.distil import Distil
 from operators.encode.encode import Encode
@@ -16,6 +17,7 @@ OPERATORS: dict[str, type[Operator]] = {
     operator.name: operator
     for operator in (
         Adapt,
+        Aggregate,
         Distil,
         Dse,
         Encode,

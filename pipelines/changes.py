@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,9 @@ from operators.storage import keys
 from operators.storage import uri as store
 from operators.storage.parquet import Shard, read_shard, shard_metadata, write_rows, write_shard
 from operators.storage.receipts import Receipt
-from pipelines.duplicates import REASON, amend, as_bad, before_amending, part_of, parts_of
+from pipelines.duplicates import REASON, as_bad, before_amending, parts_of, settle
 from pipelines.homes import Parallel
+from pipelines.merging import part_of
 from pipelines.survey import Survey, staying
 
 _OLD = ("high", "low", "row", "content_high", "content_low", "file", "place", "stays")
@@ -26,7 +28,10 @@ class Bucket:
     """What one bucket of ids came to."""
 
     new_losers: pa.Table
-    """`unit` and `row` of rows just written whose id an earlier row has."""
+    """`unit` and `row` of rows just written whose id an earlier row has, `to_unit` and `to_row`.
+
+    The latter are the first row of that id, null where that one was there before.
+    """
     old_losers: pa.Table
     """`file` and `row` of rows that were to stay and whose id an earlier row has."""
     added: int
@@ -52,7 +57,7 @@ def find_changes(survey: Survey, receipts: Mapping[str, Receipt], parallel: Para
     join = _Join(survey, tuple(parts_of(first)))
     found: list[Bucket] = list(parallel(join, range(survey.job.buckets)))
     losers = pa.concat_tables([bucket.new_losers for bucket in found])
-    amended = amend(survey.job, first, receipts, losers)
+    amended = settle(survey.job, first, receipts, losers, parallel)
     old = pa.concat_tables([bucket.old_losers for bucket in found])
     file, row = old["file"].to_numpy(), old["row"].to_numpy()
     return Changes(
@@ -83,13 +88,23 @@ class _Join:
         origin, row = old["origin"].to_numpy()[stays], old["row"].to_numpy()[stays]
         lost = losers[losers < count]
         late = losers[losers >= count] - count
-        unit = pa.array(self.parts, pa.string()).take(new["origin"].take(late))
+        first = keys.first_of_each(order, again)[losers[losers >= count]] - count
         content = np.concatenate([_content(old)[stays], _content(new)])
         return Bucket(
-            pa.table({"unit": unit, "row": new["row"].to_numpy()[late]}),
+            pa.table({**self._rows(new, late), **_to(self._rows(new, first))}),
             pa.table({"file": origin[lost], "row": row[lost]}),
             *_compared(keys.key_halves(old), _content(old), key[kept], content[kept]),
         )
+
+    def _rows(self, new: pa.Table, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Unit and row of rows just written; null for what is none, a negative number."""
+        place: Any = pa.array(rows, mask=rows < 0)
+        units = pa.array(self.parts, pa.string())
+        return {"unit": units.take(new["origin"].take(place)), "row": new["row"].take(place)}
+
+
+def _to(first: dict[str, Any]) -> dict[str, Any]:
+    return {f"to_{name}": column for name, column in first.items()}
 
 
 def _places(old: pa.Table, new: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:

@@ -1,6 +1,6 @@
 """Duplicate ids over all units: the first row of an id stays, the others are quarantined."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -10,17 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators import columns
+from operators.base import ParallelMap
 from operators.storage import bulk
 from operators.storage import uri as store
 from operators.storage.keys import duplicates_in_bucket
 from operators.storage.parquet import Shard, read_shard, write_shard
 from operators.storage.receipts import Receipt, RunFolder
+from pipelines.merging import join_parts, merges, part_of
 from pipelines.shards import quarantine
 from pipelines.work import REPEATED, Job
 
 REASON = "duplicate id"
 Rows = npt.NDArray[np.int64]
-ParallelMap = Callable[[Callable[[int], pa.Table], Sequence[int]], Iterable[pa.Table]]
 
 
 def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: ParallelMap) -> int:
@@ -32,8 +33,22 @@ def remove_duplicates(job: Job, receipts: Mapping[str, Receipt], parallel: Paral
     first = before_amending(job.folder, receipts)
     find = partial(_losers, job.folder, parts_of(first))
     losers = pa.concat_tables(list(parallel(find, range(job.buckets))))
-    amend(job, first, receipts, losers)
+    settle(job, first, receipts, losers, parallel)
     return len(losers)
+
+
+def settle(
+    job: Job,
+    first: Mapping[str, Receipt],
+    receipts: Mapping[str, Receipt],
+    losers: pa.Table,
+    parallel: ParallelMap,
+) -> dict[str, Receipt]:
+    """Join later rows of an id to its first where the last step can, else `amend`."""
+    by = merges(job)
+    if by is not None and len(losers):
+        return join_parts(job, by, first, losers, parallel)
+    return amend(job, first, receipts, losers)
 
 
 def amend(
@@ -62,11 +77,6 @@ def parts_of(receipts: Mapping[str, Receipt]) -> list[str]:
 
 def _reason(job: Job) -> str:
     return REPEATED if job.accumulates else REASON
-
-
-def part_of(shard: Shard) -> str:
-    """The parcel a shard was written for, from its name."""
-    return shard.path.rpartition("/")[2].rpartition("-")[0]
 
 
 def before_amending(folder: RunFolder, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:

@@ -13,6 +13,7 @@ from operators.storage.parquet import checksum_of, has_its_content, read_shard, 
 from operators.storage.receipts import RunFolder
 from operators.storage.table import Table, TableFile
 from pipelines.fingerprint import fingerprints
+from pipelines.merging import merges
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.recorded import recalled
 from pipelines.resample import cosines, has_vectors, least_cosine, made_again
@@ -90,6 +91,8 @@ def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], row
         return f"no row encoded again: {error}"
     if found != lineage["recipe"]:
         return "no row encoded again: a model or operator changed since; run again to re-embed"
+    if merges(plan.job) is not None:
+        return "no row made again: each was joined of rows from all over the source"
     again = _encoded_again(plan, rows)
     stored = _stored(uri, files, again)
     if not len(again) or not len(stored):

@@ -27,6 +27,12 @@ def _operators() -> Collection[str]:
     return OPERATORS
 
 
+def _methods() -> Collection[str]:
+    from operators.aggregate.registry import METHODS
+
+    return METHODS
+
+
 def _poolings() -> Collection[str]:
     from operators.encode.pooling import POOLINGS
 
@@ -70,6 +76,7 @@ def _rules() -> Collection[str]:
 
 
 def _strategies() -> Collection[str]:
+
     from operators.encode.strategies import AnyStrategy
 
     kinds = get_args(get_args(AnyStrategy)[0])
@@ -80,6 +87,7 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "commands": _commands,
     "fusions": _fusions,
     "maps": _maps,
+    "methods": _methods,
     "operators": _operators,
     "poolings": _poolings,
     "rules": _rules,

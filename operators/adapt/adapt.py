@@ -19,13 +19,12 @@ from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, without
 from operators.errors import ContractError, TableError
 from operators.quantize.artefact import fetched
-from operators.quantize.codes import FINEST_FIRST, decoded
+from operators.quantize.codes import decoded
+from operators.quantize.finest import CODED, dim_of, finest
 from operators.quantize.protocol import Artefact
 from operators.storage.uri import absolute
 
 NOT_FINITE = "the vector is not finite"
-_CODED = ("codes", "scale", "bits")
-"""Columns that stand for vectors of the space that is left."""
 _ANYWHERE = Resources()
 
 
@@ -51,13 +50,13 @@ class Adapt:
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
-        found = _vectors(schema)
+        found = finest(self.name, schema)
         taken, given = self._dims(fetched(self.artefact))
-        dim = _dim(found)
+        dim = dim_of(self.name, found)
         if dim != taken:
             needed = f"vectors of {taken} dimensions, as the map {self.artefact} takes them"
             raise ContractError(self.name, found.name, needed, f"vectors of {dim}")
-        return extend(without(schema, *_CODED), columns.embedding(given))
+        return extend(without(schema, *CODED), columns.embedding(given))
 
     @contextmanager
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
@@ -66,11 +65,11 @@ class Adapt:
         yield partial(self._apply, map_class(self.scheme)(), artefact)
 
     def _apply(self, by: SpaceMap, artefact: Artefact, table: pa.Table) -> pa.Table:
-        matrix = decoded(table, _vectors(table.schema).name)
+        matrix = decoded(table, finest(self.name, table.schema).name)
         finite = np.isfinite(matrix.sum(axis=1, dtype=np.float64))
         matrix = np.where(finite[:, None], matrix, np.float32(0))
         mapped = unit_length(by.apply(matrix, artefact))
-        kept = table.drop_columns([name for name in _CODED if name in table.column_names])
+        kept = table.drop_columns([name for name in CODED if name in table.column_names])
         out = assign(kept, columns.embedding(mapped.shape[1]), to_column(mapped))
         return reject(out, ~finite, NOT_FINITE)
 
@@ -80,25 +79,3 @@ class Adapt:
         except (KeyError, ValueError) as error:
             problem = f"it holds {', '.join(sorted(artefact))}, which is no {self.scheme} map"
             raise TableError(self.artefact, problem) from error
-
-
-def _vectors(schema: pa.Schema) -> pa.Field:
-    """The finest column of vectors; ContractError where none can be decoded as it is."""
-    for name in FINEST_FIRST:
-        if name in schema.names:
-            field = schema.field(name)
-            scheme, learned = columns.decoder_of(field)
-            if learned:
-                needed = "vectors, or codes that decode without what a codec learned"
-                raise ContractError("adapt", name, needed, f"{scheme} codes with a fitted artefact")
-            return field
-    found = "only " + ", ".join(schema.names)
-    raise ContractError("adapt", FINEST_FIRST[0], "vectors or their codes", found)
-
-
-def _dim(field: pa.Field) -> int:
-    try:
-        return columns.dim_of(field)
-    except KeyError as error:
-        needed, found = "a vector whose metadata says its dimensions", "no 'corpusmill.dim' there"
-        raise ContractError("adapt", field.name, needed, found) from error

@@ -14,6 +14,6 @@ from operators.encode.static_l0 import StaticL0
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-    Dupmae | Gem | JrtRepeat | Pooled | PrefixLm | Splade | Ullme,
+    Dupmae | Gem | JrtRepeat | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
     Field(discriminator="kind"),
 ]

@@ -44,16 +44,26 @@ def content_and_place(table: pa.Table) -> dict[str, pa.Array]:
 def duplicates_in_bucket(folder: RunFolder, units_in_order: list[str], bucket: int) -> pa.Table:
     """The rows (`unit`, `row`) whose id an earlier row has, in the order of units and rows.
 
-    Every unit needs its sidecar, an empty one too; TableError where it is missing.
+    `to_unit` and `to_row` are the first row of that id. Every unit needs its sidecar, an empty one
+    too; TableError where it is missing.
     """
     uris = [keys_uri(folder, unit) for unit in units_in_order]
     found = read_bucket(uris, bucket, ["high", "low", "row"])
     keys = key_halves(found)
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal keys stay in order of unit, row
-    losers = np.sort(order[1:][same_as_before(keys[order])[1:]])
+    again = same_as_before(keys[order])
+    losers = np.sort(order[again])
+    winners = first_of_each(order, again)[losers]
     names = pa.array(units_in_order, pa.string())
-    columns = [names.take(found["origin"].take(losers)), found["row"].take(losers)]
-    return pa.table(columns, names=["unit", "row"])
+    units = names.take(found["origin"])
+    return pa.table(
+        {
+            "unit": units.take(losers),
+            "row": found["row"].take(losers),
+            "to_unit": units.take(winners),
+            "to_row": found["row"].take(winners),
+        }
+    )
 
 
 def keys_uri(folder: RunFolder, unit: str) -> str:
@@ -103,6 +113,16 @@ def same_as_before(keys: Keys) -> npt.NDArray[np.bool_]:
     again: npt.NDArray[np.bool_] = np.zeros(len(keys), bool)
     again[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     return again
+
+
+def first_of_each(
+    order: npt.NDArray[np.int64], again: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """For each row the first row of its key; `again` marks equal neighbours in `order`."""
+    run = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
+    first = np.empty(len(order), np.int64)
+    first[order] = order[run]
+    return first
 
 
 def hashed(ids: Any) -> Keys:

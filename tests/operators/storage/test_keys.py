@@ -42,7 +42,8 @@ def test_duplicates_across_units_are_found_in_the_order_of_the_units(store: str)
     write_keys(folder, "b", rows(pa.array(["x", "y", "x"])), 1)
     write_keys(folder, "a", rows(pa.array(["skipped", "y", "z"])).slice(1), 1)
     losers = duplicates_in_bucket(folder, ["b", "a"], 0)
-    assert losers.to_pydict() == {"unit": ["b", "a"], "row": [2, 0]}
+    found = {"unit": ["b", "a"], "row": [2, 0], "to_unit": ["b", "b"], "to_row": [0, 1]}
+    assert losers.to_pydict() == found
     assert duplicates_in_bucket(folder, ["a"], 0).num_rows == 0
 
 

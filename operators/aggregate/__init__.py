@@ -1,0 +1,1 @@
+"""Passages' vectors to one row a document."""
