@@ -24,6 +24,7 @@ from operators.mine.groups import (
     share,
 )
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
+from operators.mine.rough import Bounds
 from operators.mine.ties import by_id, settle
 from operators.mine.topk import Hits, level, topk
 from operators.quantize.codes import FINEST_FIRST
@@ -90,7 +91,8 @@ def open_part(
             for column in (index.column, index.finer if index.finer != index.column else None)
         )
         known = tuple(pool.map(partial(read_documents, index.uri), atoms))
-    return DensePart(index, atoms, Resident(searched, finer or searched, known))
+    bounds = Bounds.unknown(sum(atom.rows for atom in atoms))
+    return DensePart(index, atoms, Resident(searched, finer or searched, known, bounds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,8 @@ class Resident:
     searched: tuple[Vectors, ...]
     finer: tuple[Vectors, ...]
     known: tuple[pa.Table, ...]
+    bounds: Bounds
+    """Of all rows in order, found by the first search of many queries and of few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +120,9 @@ class DensePart:
     def search(self, asked: Asked, k: int) -> Hits:
         queries = queries_of(asked, self.index)
         first = self.atoms[0].first_row if self.atoms else 0
+        bounds = self.resident.bounds if self.resident else None
         try:
-            found = topk(queries, self.blocks(), k + _MORE, first)
+            found = topk(queries, self.blocks(), k + _MORE, first, bounds)
         except ValueError as error:
             raise TableError(self.index.uri, f"{self.index.column.field.name}: {error}") from error
         again = partial(level, blocks=self.blocks(), first_row=first)

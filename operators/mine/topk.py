@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.mine.rough import Room, Rounded, multiplies_halves, passing, rounded
+from operators.mine.rough import Bounds, Room, Side, multiplies_halves, passing
+from operators.mine.tiles import asked_of, side, tiles
 from operators.quantize.dots import dots
 from operators.quantize.kernels import Matrix, Rows, Vectors
 
 _QUERIES, _ROWS = 512, 8192
 """Queries and rows scored at once: 8 MiB of rough scores in bfloat16."""
+_ALONE = 128
+"""Up to so many queries are searched by one thread, with torch's own threads under it."""
 _PENDING = 4
 """Rows kept for a query, in multiples of k, before those that fell behind are let go."""
 _GATHERED = 1 << 22
@@ -33,48 +36,40 @@ class Hits(NamedTuple):
     """(q, k) row numbers over all blocks."""
 
 
-def topk(queries: Matrix, blocks: Iterable[Vectors], k: int, first_row: int = 0) -> Hits:
+def topk(
+    queries: Matrix,
+    blocks: Iterable[Vectors],
+    k: int,
+    first_row: int = 0,
+    known: Bounds | None = None,
+) -> Hits:
     """The k best rows of each (q, dim) query; rows are counted over the blocks from `first_row`.
 
-    Holds one block, and of each query what may still be among its best. ValueError where a query
-    or a stored vector is not finite.
+    Holds one block, and of each query what may still be among its best. `known` are the bounds of
+    all rows of all blocks: completed here, and not found again where the rows are asked again.
+    ValueError where a query or a stored vector is not finite.
     """
     _check(queries)
     if k < 1:
         raise ValueError(f"k is {k}; at least one row must be asked for")
     halves = multiplies_halves()
     searches: list[_Search] = []
-    row = first_row
-    with _workers() as (pool, threads):
+    row = 0
+    with _workers(len(queries)) as (pool, threads):
         rooms = [Room() for _ in range(threads)]
-        for block, values in _tiles(blocks):
+        for block, stored in tiles(blocks, _ROWS, len(queries)):
             if not searches:
-                asked = rounded(block.asked(queries), halves=halves)
+                asked = asked_of(block, queries, halves=halves)
                 searches = [_Search(part, k) for part in _cut(asked, threads)]
-            tile = rounded(values, halves=halves)
-            shares = [(tile, row, searches[i::threads]) for i in range(threads)]
+            part = None if known is None else known.cut(row, row + len(stored))
+            tile = side(block, stored, len(queries), halves=halves, known=part, each=pool.map)
+            shares = [(tile, first_row + row, searches[i::threads]) for i in range(threads)]
             list(pool.map(_look, *zip(*shares, strict=True), rooms))
-            row += len(values)
+            row += len(stored)
         found = list(pool.map(_Search.hits, searches))
     if not found:
         return _none(len(queries), k)
     return Hits(*(np.concatenate(each) for each in zip(*found, strict=True)))
-
-
-def _tiles(blocks: Iterable[Vectors]) -> Iterator[tuple[Vectors, Matrix]]:
-    """The blocks' values in order, cut and joined to tiles, each with a block that it is of."""
-    held: list[Matrix] = []
-    size, last = 0, None
-    for block in blocks:
-        for start in range(0, len(block), _ROWS):
-            values = block.values(start, min(start + _ROWS, len(block)))
-            if last is not None and size + len(values) > _ROWS:
-                yield last, held[0] if len(held) == 1 else np.concatenate(held)
-                held, size = [], 0
-            held.append(values)
-            size, last = size + len(values), block
-    if last is not None:
-        yield last, held[0] if len(held) == 1 else np.concatenate(held)
 
 
 def level(
@@ -83,13 +78,13 @@ def level(
     """(query, row) of every pair whose score is the (q,) one given, tile by tile."""
     halves = multiplies_halves()
     room = Room()
-    for block, values in _tiles(blocks):
-        asked = rounded(block.asked(queries), halves=halves)
-        tile = rounded(values, halves=halves)
-        query, row = passing(asked, tile, scores, 1, room)
-        exact = dots(asked.floats, tile.floats, query, row) == scores[query]
+    for block, stored in tiles(blocks, _ROWS, len(queries)):
+        asked = asked_of(block, queries, halves=halves)
+        tile = side(block, stored, len(queries), halves=halves)
+        query, row = passing(asked, tile, scores - asked.step, 1, room)
+        exact = asked.exact(tile, query, row) == scores[query]
         yield query[exact], row[exact] + first_row
-        first_row += len(values)
+        first_row += len(stored)
 
 
 def merge(a: Hits, b: Hits, k: int) -> Hits:
@@ -144,19 +139,19 @@ def two_stage(
 class _Search:
     """Some queries, and the rows that may be among the k best of each so far."""
 
-    def __init__(self, queries: Rounded, k: int) -> None:
+    def __init__(self, queries: Side, k: int) -> None:
         self._queries = queries
         self._best = np.full((len(queries), k), -np.inf, np.float32)
         """The k best scores in no order, but the least of them first."""
         self._found: list[tuple[Rows, Rows, Matrix]] = []
         """Query, row and score, by query within a tile, the tiles by row."""
 
-    def look(self, tile: Rounded, first_row: int, room: Room) -> None:
+    def look(self, tile: Side, first_row: int, room: Room) -> None:
         """Take what a tile has; its rows come after those of the tiles before."""
         k = self._best.shape[1]
         floor = self._best[:, 0]
         query, row = passing(self._queries, tile, floor, k, room)
-        scores = dots(self._queries.floats, tile.floats, query, row)
+        scores = self._queries.exact(tile, query, row)
         better = np.flatnonzero(scores > floor[query])
         query, row, scores = query[better], row[better], scores[better]
         self._found.append((query, row + first_row, scores))
@@ -194,26 +189,33 @@ class _Search:
         return query[kept], row[kept], score[kept]
 
 
-def _look(tile: Rounded, first_row: int, searches: "list[_Search]", room: Room) -> None:
+def _look(tile: Side, first_row: int, searches: "list[_Search]", room: Room) -> None:
     for search in searches:
         search.look(tile, first_row, room)
 
 
-def _cut(queries: Rounded, threads: int) -> list[Rounded]:
+def _cut(queries: Side, threads: int) -> list[Side]:
     """Runs of at most _QUERIES queries, as many for each thread."""
     size = len(queries)
     runs = -(-size // _QUERIES)
-    runs = -(-runs // threads) * threads if runs > 1 else runs
+    runs = -(-runs // threads) * threads
     step = max(1, -(-size // max(1, runs)))
     return [queries.cut(start, start + step) for start in range(0, size, step)]
 
 
 @contextmanager
-def _workers() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A thread for each that torch may use, and one torch thread in each of them meanwhile."""
+def _workers(queries: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A thread for each that torch may use, and one torch thread in each of them meanwhile.
+
+    For few queries one thread, whose products torch spreads over its own.
+    """
     import torch
 
     threads = torch.get_num_threads()
+    if queries <= _ALONE:
+        with ThreadPoolExecutor(1) as pool:
+            yield pool, 1
+        return
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:

@@ -11,11 +11,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from operators.quantize.bits import counted, words
+
 Matrix = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-
-_TILE = 8
-"""Queries compared at once: 8 x 8,192 words of 8 bytes stay in a core's second-level cache."""
 
 
 class Vectors(Protocol):
@@ -121,17 +120,7 @@ class BitVectors:
 
     def scores(self, queries: Matrix, start: int, stop: int) -> Matrix:
         asked = words(packed_signs(queries, self.center))
-        stored = np.ascontiguousarray(words(self.packed[start:stop]).T)
-        found = np.empty((len(queries), stop - start), np.float32)
-        for first in range(0, len(asked), _TILE):
-            tile = asked[first : first + _TILE]
-            differing = np.zeros((len(tile), stop - start), np.uint32)
-            for place, word in enumerate(stored):
-                differing += np.bitwise_count(tile[:, place, None] ^ word)
-            found[first : first + _TILE] = differing
-        found *= -2
-        found += self.dim
-        return found
+        return counted(asked, words(self.packed[start:stop]), self.dim)
 
     def take(self, rows: Rows) -> Matrix:
         found = self.unpacked(self.packed[rows])
@@ -182,11 +171,3 @@ class SignVectors:
 def packed_signs(matrix: Matrix, center: Matrix) -> npt.NDArray[np.uint8]:
     """One bit a value, 1 where it lies above its center; the first dimension in the highest bit."""
     return np.packbits(matrix > center, axis=1)
-
-
-def words(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Packed bytes as rows of 64-bit words, filled up with zero bits."""
-    rows, width = packed.shape
-    padded = np.zeros((rows, -(-width // 8) * 8), np.uint8)
-    padded[:, :width] = packed
-    return padded.view(np.uint64)

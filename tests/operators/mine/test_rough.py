@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from operators.mine import topk as module
 from operators.mine.rough import Room, multiplies_halves, passing, rounded
 from operators.mine.topk import level, topk
-from operators.quantize.kernels import FloatVectors
+from operators.quantize.kernels import BitVectors, FloatVectors, packed_signs
 
 HALVES = (False, True)
 
@@ -77,6 +77,17 @@ def test_rows_level_with_a_score_are_found() -> None:
     scores = np.array([1, 0], np.float32)
     [(query, row)] = level(queries, scores, [FloatVectors(matrix)], 0)
     expected = (queries @ matrix.T) == np.array([[1], [0]])
+    assert len(query) == np.count_nonzero(expected)
+    assert expected[query, row].all()
+
+
+@pytest.mark.parametrize("asked", [2, 50])
+def test_bits_level_with_a_score_are_found(asked) -> None:
+    matrix = np.random.default_rng(0).standard_normal((500, 12)).astype(np.float32)
+    center, spread = np.zeros(12, np.float32), np.ones(12, np.float32)
+    bits = BitVectors(packed_signs(matrix, center), center, spread)
+    expected = bits.scores(matrix[:asked], 0, 500) == 8
+    [(query, row)] = level(matrix[:asked], np.full(asked, 8, np.float32), [bits], 0)
     assert len(query) == np.count_nonzero(expected)
     assert expected[query, row].all()
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.mine import topk as module
+from operators.mine.rough import Bounds
 from operators.mine.topk import Hits, merge, rescore, topk, two_stage
 from operators.quantize.kernels import (
     BitVectors,
@@ -86,6 +87,33 @@ def test_equals_a_full_sort_however_the_rows_are_cut(kind, count, seed, rows, k)
     else:
         parts = [kind(part) for part in shards(matrix, count)]
     assert same(topk(queries, parts, k), brute(queries, whole, k))
+
+
+@pytest.mark.parametrize("halves", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dim", [9, 64, 300, 514])
+def test_few_and_many_queries_have_the_same_answers(kind, dim, halves, monkeypatch) -> None:
+    monkeypatch.setattr(module, "multiplies_halves", lambda: halves)
+    monkeypatch.setattr(module, "_ROWS", 64)
+    vectors, queries = kind(grid(1, 700, dim)), grid(2, 150, dim)
+    many = topk(queries, [vectors], 12)
+    few = [topk(queries[start : start + 25], [vectors], 12) for start in range(0, 150, 25)]
+    assert same(many, Hits(*(np.concatenate(each) for each in zip(*few, strict=True))))
+    assert same(many, brute(queries, vectors, 12))
+
+
+@pytest.mark.parametrize("asked", [5, 60])
+def test_what_is_known_of_the_rows_changes_no_answer(asked, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ROWS", 64)
+    matrix, queries = grid(1, 300, 16), grid(2, asked, 16)
+    parts = [FloatVectors(part) for part in shards(matrix, 3)]
+    known = Bounds.unknown(300)
+    expected = topk(queries, parts, 9)
+    assert same(topk(queries, parts, 9, known=known), expected)
+    lengths = np.linalg.norm(matrix, axis=1)
+    assert (known.length >= lengths).all()
+    assert np.allclose(known.length, lengths, rtol=1e-4)
+    assert same(topk(queries, parts, 9, known=known), expected)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])

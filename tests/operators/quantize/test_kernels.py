@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.quantize.bits import words
 from operators.quantize.kernels import (
     BitVectors,
     FloatVectors,
@@ -10,7 +11,6 @@ from operators.quantize.kernels import (
     SignVectors,
     Vectors,
     packed_signs,
-    words,
 )
 
 
