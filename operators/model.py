@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from operators import digest, families, hub, modules
 from operators.base import STRICT
 from operators.errors import ModelError
+from operators.wrapped import unwrapped
 
 Role = Literal["passage", "query"]
 
@@ -74,6 +75,7 @@ def resolve(model: Model) -> Folder:
     parts = modules.read_modules(root, model.path)
     weights = _weights(parts.transformer, model.path)
     config = modules.read_json(parts.transformer / "config.json", model.path)
+    config, parts = unwrapped(config, parts)
     words = modules.read_json(_beside(parts.transformer, root, "tokenizer_config.json"), model.path)
     sentence = _sentence_config(parts.transformer, model.path)
     stated = modules.read_json(root / "config_sentence_transformers.json", model.path)

@@ -37,6 +37,7 @@ _LONG = frozenset(
         "operators/distil/test_training.py",
         "operators/encode/test_dupmae.py",
         "operators/encode/test_encode.py",
+        "operators/encode/test_nv_embed.py",
         "operators/encode/test_pooling.py",
         "operators/encode/test_splade.py",
         "operators/mine/test_audit.py",

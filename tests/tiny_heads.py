@@ -1,9 +1,10 @@
 """Builders of tiny random models that strategies with heads of their own need."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_models import PAD, VOCABULARY, save_tokenizer
+from tests.tiny_models import CLS, PAD, SEP, VOCABULARY, save_tokenizer
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -41,4 +42,57 @@ def build_confident(folder: Path) -> Path:
     return build_masked(folder, bias=20.0)
 
 
-HEADS = {"confident": build_confident}
+def build_nv_embed(folder: Path, *, latents: int = 5, heads: int = 2, seed: int = 0) -> Path:
+    """A Mistral and latent attention, saved under the names that NV-Embed was released with."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import MistralConfig
+
+    from tests.tiny_models import edit_json, save_model
+
+    config = MistralConfig(
+        **SIZES,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        bos_token_id=CLS,
+        eos_token_id=SEP,
+    )
+    save_model(config, folder, seed)
+    body = load_file(folder / "model.safetensors")
+    weights = {f"embedding_model.{name}": tensor for name, tensor in body.items()}
+    width, inner = int(SIZES["hidden_size"]), 2 * int(SIZES["hidden_size"])
+    attention, mlp = "cross_attend_blocks.0.", "cross_attend_blocks.1."
+    shapes = {
+        "latents": (latents, width),
+        attention + "fn.to_q.weight": (inner, width),
+        attention + "fn.to_kv.weight": (2 * inner, width),
+        attention + "fn.to_out.weight": (width, inner),
+        mlp + "fn.net.0.weight": (8 * width, width),
+        mlp + "fn.net.0.bias": (8 * width,),
+        mlp + "fn.net.2.weight": (width, 4 * width),
+        mlp + "fn.net.2.bias": (width,),
+        **{
+            f"{norm}.{part}": (width,)
+            for norm in (attention + "norm", attention + "norm_context", mlp + "norm")
+            for part in ("weight", "bias")
+        },
+    }
+    random = torch.Generator().manual_seed(seed)
+    for name, shape in shapes.items():
+        weights[f"latent_attention_model.{name}"] = torch.randn(shape, generator=random) / 3
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    inside = json.loads((folder / "config.json").read_text()) | {"model_type": "bidir_mistral"}
+    (folder / "config.json").unlink()
+    edit_json(
+        folder / "config.json",
+        model_type="nvembed",
+        architectures=["NVEmbedModel"],
+        auto_map={"AutoModel": "modeling_nvembed.NVEmbedModel"},
+        hidden_size=width,
+        text_config=inside,
+        latent_attention_config={"model_type": "latent_attention", "num_cross_heads": heads},
+    )
+    return save_tokenizer(folder, "[CLS] $A", 64)
+
+
+HEADS = {"confident": build_confident, "nv-embed": build_nv_embed}

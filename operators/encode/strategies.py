@@ -7,6 +7,7 @@ from pydantic import Field
 from operators.encode.dupmae import Dupmae
 from operators.encode.gem import Gem
 from operators.encode.jrt_repeat import JrtRepeat
+from operators.encode.nv_embed import NvEmbed
 from operators.encode.pooled import Pooled
 from operators.encode.prefix_lm import PrefixLm
 from operators.encode.splade import Splade
@@ -14,6 +15,6 @@ from operators.encode.static_l0 import StaticL0
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-    Dupmae | Gem | JrtRepeat | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
+    Dupmae | Gem | JrtRepeat | NvEmbed | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
     Field(discriminator="kind"),
 ]

@@ -81,7 +81,7 @@ def read(
     ModelError when its weights cannot be loaded, or lack a tensor whose name has no part of
     `unused`.
     """
-    with _quiet():
+    with quiet():
         try:
             network, report = family.from_pretrained(
                 folder.path,
@@ -105,7 +105,7 @@ def read(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence transformers' progress bar and load report: what matters of it becomes an error."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -15,7 +15,7 @@ from operators.arrays import to_matrix, to_ragged
 from pipelines.config import parse
 from tests.lake import beir
 from tests.pipeline_builders import rows_of
-from tests.tiny_heads import build_masked
+from tests.tiny_heads import build_masked, build_nv_embed
 from tests.tiny_models import VOCABULARY
 
 SPLADE = {"strategy": {"kind": "splade", "top_k": 30}}
@@ -105,6 +105,26 @@ def test_sparse_vectors_stand_beside_dense_ones_and_bm25(world) -> None:
     rows = rows_of(str(home / "negatives")).to_pylist()
     named = {name for row in rows for each in row["sources"] for name in each.split("+")}
     assert named == {"dense", "lexical", "bm25"}
+
+
+def test_nv_embed_becomes_a_table_whose_queries_leave_their_instruction_out(tmp_path) -> None:
+    beir(tmp_path)
+    build_nv_embed(tmp_path / "model")
+    source = str(tmp_path / "beir")
+    found = {}
+    for mode in ("strict", "release"):
+        encode = {"model": "tiny", "strategy": {"kind": "nv-embed", "instruction": mode}}
+        tokenize = {"model": "tiny", "role": "query", "prompt": "find: "}
+        phase = {
+            "read": {"uri": source, "part": "queries"},
+            "steps": [{"tokenize": tokenize}, {"encode": encode}],
+            "write": {"table": str(tmp_path / mode)},
+        }
+        told = {"models": {"tiny": {"path": str(tmp_path / "model")}}, "phases": {"queries": phase}}
+        run_pipeline(parse(yaml.safe_dump(told)), LocalRunner(), Progress(quiet=True))
+        found[mode] = to_matrix(rows_of(str(tmp_path / mode))["embedding"], 32)
+    np.testing.assert_allclose(np.linalg.norm(found["strict"], axis=1), 1, atol=1e-5)
+    assert np.abs(found["strict"] - found["release"]).max() > 1e-4
 
 
 def test_a_table_without_sparse_vectors_is_refused_in_words(world, capsys) -> None:

@@ -39,6 +39,7 @@ CASES = {
     "prefix-lm": Case("mistral", {"prefix": 3}),
     "pooled": Case("bert"),
     "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
+    "nv-embed": Case("nv-embed"),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),
     "static-l0": Case("bert", {"states": "first", "sif": 1e-3}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
