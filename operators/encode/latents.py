@@ -119,6 +119,9 @@ def _body(opening: Opening, weights: dict[str, Tensor]) -> Any:
             None,
             config=MistralConfig(**told),
             state_dict=weights,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
             dtype=DTYPES[opening.precision],
             output_loading_info=True,
         )

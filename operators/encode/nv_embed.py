@@ -29,6 +29,7 @@ class NvEmbed:
 
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = ()
+    own_pooling: ClassVar[bool] = True
 
     kind: Literal["nv-embed"] = "nv-embed"
     instruction: Literal["strict", "release"] = "strict"
@@ -40,7 +41,7 @@ class NvEmbed:
             problem = "is no NV-Embed: its config.json is not of model_type nvembed"
             raise ModelError(model, problem)
         if shape.pooling != ("mean",):
-            raise ModelError(model, "strategy nv-embed takes the mean; leave pooling out")
+            raise ModelError(model, f"its modules pool by {shape.pooling[0]}, NV-Embed by the mean")
         return [columns.embedding(shape.dim)]
 
     def open(self, opening: Opening) -> Encoding:

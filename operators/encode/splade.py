@@ -23,11 +23,12 @@ class Splade:
     """One sparse vector a row: of each word the largest log(1 + relu(logit)) of all tokens.
 
     Special tokens count, as where such models are trained; prompts that the folder leaves out of
-    pooling do not. `pooling` and `normalize` have no meaning here.
+    pooling do not. `normalize` has no meaning here.
     """
 
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = ()
+    own_pooling: ClassVar[bool] = True
 
     kind: Literal["splade"] = "splade"
     top_k: Annotated[int, Field(ge=1)] = 256

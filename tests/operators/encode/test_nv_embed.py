@@ -184,5 +184,5 @@ def test_missing_weights_are_named(folder):
 def test_another_model_and_another_pooling_are_refused(folder, tmp_path):
     with pytest.raises(ModelError, match="is no NV-Embed"):
         step(build_llama(tmp_path / "llama")).bind(SCHEMA)
-    with pytest.raises(ModelError, match="takes the mean"):
+    with pytest.raises(ValueError, match="pools in a way of its own"):
         step(folder, pooling="last").bind(SCHEMA)
