@@ -5,6 +5,7 @@ from operators.aggregate.aggregate import Aggregate
 from operators.base import Operator
 from operators.distil.distil import Distil
 from operators.encode.encode import Encode
+from operators.features.unified import UnifiedEmbedding
 from operators.mine.mine import Mine
 from operators.quantize.quantize import Quantize
 from operators.teach.dse import Dse
@@ -27,5 +28,6 @@ OPERATORS: dict[str, type[Operator]] = {
         Quantize,
         Teach,
         Tokenize,
+        UnifiedEmbedding,
     )
 }
