@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from cluster import cli_changes, cli_compat, cli_export, cli_jobs, cli_schedule, cli_table, logs
+from cluster import (
+    cli_changes,
+    cli_compat,
+    cli_compress,
+    cli_export,
+    cli_jobs,
+    cli_schedule,
+    cli_table,
+    logs,
+)
 from cluster import cli_options as options
 from cluster.stalled import NO_PROGRESS_SECONDS
 from operators.errors import ConfigError, CorpusmillError
@@ -27,6 +36,7 @@ app.add_typer(cli_table.app, name="table", help="Look into a table, check it, ta
 cli_table.app.command()(cli_changes.diff)
 cli_table.app.command()(cli_changes.erase)
 app.command()(cli_compat.compat)
+app.command()(cli_compress.compress)
 app.command()(cli_export.export)
 app.command()(cli_schedule.schedule)
 for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):

@@ -1,5 +1,7 @@
 """The columns that flow between operators, written down once (DESIGN §3)."""
 
+from typing import Any
+
 import pyarrow as pa
 
 ID = pa.field("id", pa.string())
@@ -40,6 +42,10 @@ TEACHER = pa.field("teacher", pa.string())
 LOGIT = pa.field("logit", pa.float32())
 
 SCALE = pa.field("scale", pa.float32())
+BITS_SCALE = pa.field("bits_scale", pa.float32())
+"""What a bit of the row stands for, up to its sign."""
+BITS_ERROR = pa.field("bits_error", pa.float32())
+"""How far a score of the row's bits may lie from the vector's, for a query of length one."""
 
 LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
 TOKEN_VECTORS = "token_vectors"
@@ -73,7 +79,7 @@ def deviation(dim: int) -> pa.Field:
 
 
 def codes(dim: int, scheme: str, artefact: str = "") -> pa.Field:
-    """An int8 code column; its metadata names what decodes it."""
+    """A column of codes, a byte each; its metadata says of how many dimensions, decoded by what."""
     return pa.field("codes", pa.list_(pa.int8()), metadata=decoder(dim, scheme, artefact))
 
 
@@ -90,6 +96,17 @@ def input_ids(tokenizer: str) -> pa.Field:
 def dim_of(field: pa.Field) -> int:
     """How many dimensions a vector or code column has, from its metadata; KeyError without it."""
     return int((field.metadata or {})[b"corpusmill.dim"])
+
+
+def truncated(field: pa.Field, whole: int) -> pa.Field:
+    """The column of vectors that were cut from `whole` dimensions before they were coded."""
+    metadata: Any = field.metadata or {}
+    return field.with_metadata({**metadata, "corpusmill.truncated_from": str(whole)})
+
+
+def truncated_from(field: pa.Field) -> int:
+    """How many dimensions the vectors of a column were cut from; 0 where they were not cut."""
+    return int((field.metadata or {}).get(b"corpusmill.truncated_from", b"0"))
 
 
 def decoder(dim: int, scheme: str, artefact: str) -> dict[bytes | str, bytes | str]:

@@ -15,6 +15,7 @@ from operators.errors import ConfigError, SourceError, TableError
 from operators.mine.groups import Atom, Coded, coded, read_vectors
 from operators.mine.topk import topk
 from operators.quantize.kernels import Matrix
+from operators.quantize.prefix import asked_of
 from operators.storage import uri as store
 from operators.storage.parquet import Shard, group_rows, read_group
 from operators.text.lines import Line, piece_lines
@@ -99,8 +100,9 @@ def check_canaries(phase: Phase, schemas: Sequence[pa.Schema]) -> None:
     if not has_vectors(schemas[-1]):
         raise ConfigError((f"{where} a table of vectors, and this one has none",))
     made = columns.dim_of(schemas[encode + 1].field("embedding"))
-    kept = columns.dim_of(finest(schemas[-1]))
-    if made != kept:
+    column = finest(schemas[-1])
+    kept = columns.dim_of(column)
+    if made not in {kept, columns.truncated_from(column)}:
         problem = f"vectors as encode makes them: {made} dimensions, and the table's have {kept}"
         raise ConfigError((f"{where} {problem}",))
     questions(canaries.queries)
@@ -117,7 +119,8 @@ def ask(canaries: Canaries, job: Job, shards: Sequence[Shard], parallel: Paralle
     vectors: Matrix = next(iter(parallel(_Encoded(job, asked.texts), [0])))
     groups = tuple(_groups([shard for shard in shards if shard.rows]))
     column = coded(job.table, finest(job.schemas[-1]))
-    search = _Search(job.table, column, groups, asked.expected, vectors, canaries.k)
+    cut = asked_of(column.field, vectors)
+    search = _Search(job.table, column, groups, asked.expected, cut, canaries.k)
     best: _Found | None = None
     for found in parallel(search, range(len(groups))):
         best = found if best is None else _nearest(best, found, canaries.k + _MORE)

@@ -18,6 +18,7 @@ from operators.encode.encode import Encode
 from operators.errors import SourceError
 from operators.mine.groups import coded
 from operators.quantize.codes import FINEST_FIRST, decoded
+from operators.quantize.registry import scheme_class
 from operators.storage.parquet import Shard, group_rows, read_group
 from operators.storage.stored import stored
 from operators.text.fetch import fetch
@@ -83,7 +84,8 @@ def cosines(uri: str, one: pa.Table, other: pa.Table) -> npt.NDArray[np.float32]
 
 def least_cosine(schema: pa.Schema) -> float:
     """What the cosine must be between rows of that schema and the same rows made again."""
-    return LEAST_COSINE_OF_BITS if finest(schema).name == "bits" else LEAST_COSINE
+    name, _ = columns.decoder_of(finest(schema))
+    return LEAST_COSINE_OF_BITS if name and scheme_class(name).coarse else LEAST_COSINE
 
 
 def finest(schema: pa.Schema) -> pa.Field:

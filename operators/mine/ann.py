@@ -44,7 +44,7 @@ class AnnPart:
         return self.exact.size()
 
     def search(self, asked: Asked, k: int) -> Hits:
-        queries = queries_of(asked, self.exact.index)
+        queries = queries_of(asked, self.exact.index.uri, self.exact.index.column)
         if self.faiss is None or not len(queries):
             return self.exact.search(asked, k)
         _, rows = self.faiss.search(queries, k, params=self._effort(k))

@@ -30,6 +30,7 @@ from operators.mine.topk import Hits, level, topk
 from operators.quantize.codes import FINEST_FIRST
 from operators.quantize.dots import dots_of_any
 from operators.quantize.kernels import Matrix, Rows, Vectors
+from operators.quantize.prefix import asked_of
 from operators.storage.table import Table
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
@@ -118,7 +119,7 @@ class DensePart:
         return sum(atom.rows for atom in self.atoms)
 
     def search(self, asked: Asked, k: int) -> Hits:
-        queries = queries_of(asked, self.index)
+        queries = queries_of(asked, self.index.uri, self.index.column)
         first = self.atoms[0].first_row if self.atoms else 0
         bounds = self.resident.bounds if self.resident else None
         try:
@@ -142,7 +143,7 @@ class DensePart:
         return rows
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
-        queries = queries_of(asked, self.index)
+        queries = queries_of(asked, self.index.uri, self.index.finer)
         found = np.full(len(rows), np.nan, np.float32)
         for place, here in self._hit(rows):
             block = self._finer(place)
@@ -186,14 +187,16 @@ class DensePart:
                 yield place, np.flatnonzero(within)
 
 
-def queries_of(asked: Asked, index: DenseIndex) -> Matrix:
-    """The asked vectors; ContractError where there are none or they have other dimensions."""
-    needed = f"vectors of {index.dim} dimensions, as {index.uri} has them"
+def queries_of(asked: Asked, uri: str, column: Coded) -> Matrix:
+    """The asked vectors, cut as the column's were; ContractError where they do not fit it."""
+    needed = f"vectors of {column.dim} dimensions, as {uri} has them"
     if asked.matrix is None:
         raise ContractError("mine", "embedding", needed, "no vectors of the queries")
-    if asked.matrix.shape[1] != index.dim:
-        raise ContractError("mine", "embedding", needed, f"{asked.matrix.shape[1]} dimensions")
-    return asked.matrix
+    try:
+        return asked_of(column.field, asked.matrix)
+    except ValueError as error:
+        found = f"{asked.matrix.shape[1]} dimensions"
+        raise ContractError("mine", "embedding", needed, found) from error
 
 
 def _vectors_field(schema: pa.Schema, column: str) -> pa.Field:

@@ -85,6 +85,11 @@ def read_vectors(uri: str, atom: Atom, column: Coded) -> Vectors:
         for name in table.column_names
     ]
     vectors = vectors_of(table.cast(pa.schema(named)), column.field.name, column.artefact)
+    return scored(vectors)
+
+
+def scored(vectors: Vectors) -> Vectors:
+    """The vectors as they are ranked: bits by what they stand for, not by how many are equal."""
     return SignVectors(vectors) if isinstance(vectors, BitVectors) else vectors
 
 

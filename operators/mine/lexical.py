@@ -1,7 +1,7 @@
 """A committed table's sparse vectors as an index, alone or on top of its dense ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 from operators import columns
 from operators.arrays import to_ragged, whole
 from operators.errors import ContractError, TableError
-from operators.mine.dense import describe
+from operators.mine.dense import describe, queries_of
 from operators.mine.groups import Atom, Coded, atoms_of, read_documents, read_vectors, share
 from operators.mine.held import Held, nearest
 from operators.mine.pool import Asked, Places, Scores
@@ -121,7 +121,7 @@ class LexicalPart:
         return len(self.held)
 
     def search(self, asked: Asked, k: int) -> Hits:
-        found = []
+        found, asked = [], self._cut(asked)
         for start in range(0, len(asked), _TILE):
             queries = np.arange(start, min(start + _TILE, len(asked)))
             rough = self._dense(asked, queries)
@@ -138,11 +138,17 @@ class LexicalPart:
         return self.held.locate(ids)
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
-        scores = np.full(len(rows), np.nan, np.float32)
+        scores, asked = np.full(len(rows), np.nan, np.float32), self._cut(asked)
         for one, pairs in self.held.by_query(query, rows):
             places = rows[pairs] - self.held.first_row
             scores[pairs] = self._exact(asked, one, places, self._sparse(asked, one))
         return scores
+
+    def _cut(self, asked: Asked) -> Asked:
+        """The queries with vectors that were cut as the table's were."""
+        if self.index.dense is None or asked.matrix is None:
+            return asked
+        return replace(asked, matrix=queries_of(asked, self.index.uri, self.index.dense))
 
     def _sparse(self, asked: Asked, query: int) -> Scores:
         if asked.terms is None:

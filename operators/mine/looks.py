@@ -19,6 +19,9 @@ from operators.storage.table import Table
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
 
+_FACTORS = (columns.SCALE.name, columns.BITS_SCALE.name, columns.BITS_ERROR.name)
+"""What codes are decoded with beside them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Looked:
@@ -47,7 +50,7 @@ def looked_up(source: OfTable, table: pa.Table) -> Looked:
     schema = beside.schema(source.queries.version)
     fields = compared(source, schema)
     names = {field.name for field in fields} | (
-        {"scale", columns.LEXICAL_WEIGHTS} & {*schema.names}
+        {*_FACTORS, columns.LEXICAL_WEIGHTS} & {*schema.names}
     )
     ids = whole(table["id"])
     shards, places = [], [np.zeros(0, np.int64)]

@@ -24,7 +24,7 @@ from operators.text.source import Source, Unit
 class Dense:
     """A committed vectors table that proposes the documents nearest to a query's vector."""
 
-    aside: ClassVar[frozenset[str]] = frozenset({"dim", "finest"})
+    aside: ClassVar[frozenset[str]] = frozenset({"dim", "cut_from", "finest"})
 
     vectors: Beside
     queries: Beside = Beside()
@@ -41,6 +41,8 @@ class Dense:
     """Refuse vectors of queries and documents that another model or pooling made."""
     dim: int = 0
     """Of the vectors; set by the plan."""
+    cut_from: int = 0
+    """Dimensions that the vectors were cut from, 0 if they were not; set by the plan."""
     finest: str = ""
     """The finest column the table has; set by the plan."""
 
@@ -101,13 +103,14 @@ def settled(source: OfTable, around: Around) -> OfTable:
     fields = searched(source, vectors)
     if queries.named:
         for field, own in zip(searched(source, queries), fields, strict=True):
-            _check_dim(vectors, columns.dim_of(own), queries.uri, columns.dim_of(field))
+            _check_dim(vectors.uri, _dims(own), queries.uri, columns.dim_of(field))
     asked = queries if queries.named else _own(around.source)
     if source.same_space and asked is not None:
         _check_space(vectors, asked)
     source = replace(source, vectors=vectors, queries=queries)
     if isinstance(source, Dense):
-        return replace(source, dim=columns.dim_of(fields[0]), finest=fields[0].name)
+        dim, cut_from = _dims(fields[0])
+        return replace(source, dim=dim, cut_from=cut_from, finest=fields[0].name)
     return source
 
 
@@ -138,7 +141,8 @@ def check_queries(source: OfTable, schema: pa.Schema) -> None:
         return
     fields = compared(source, schema)
     if isinstance(source, Dense) and source.dim:
-        _check_dim(source.vectors, source.dim, "the queries", columns.dim_of(fields[0]))
+        dims = (source.dim, source.cut_from)
+        _check_dim(source.vectors.uri, dims, "the queries", columns.dim_of(fields[0]))
 
 
 def check_needs(operator: str, tables: Sequence[OfTable], needs: set[str]) -> None:
@@ -184,11 +188,16 @@ def _own(source: Source) -> Beside | None:
     return Beside(source.uri, version=source.version) if source.format == "delta" else None
 
 
-def _check_dim(vectors: Beside, dim: int, queries: str, found: int) -> None:
-    if found != dim:
+def _dims(field: pa.Field) -> tuple[int, int]:
+    """How many dimensions a column's vectors have, and of how many they are the first; 0: all."""
+    return columns.dim_of(field), columns.truncated_from(field)
+
+
+def _check_dim(vectors: str, dims: tuple[int, int], queries: str, found: int) -> None:
+    if found not in dims:
         raise ConfigError(
             (
-                f"mine: {queries} has vectors of {found} dimensions and {vectors.uri} of {dim}; "
+                f"mine: {queries} has vectors of {found} dimensions and {vectors} of {dims[0]}; "
                 "embed both with one model",
             )
         )

@@ -25,6 +25,7 @@ class Binary:
 
     center: Literal["zero", "median"] = "zero"
     name: ClassVar[str] = "binary"
+    coarse: ClassVar[bool] = True
 
     @property
     def learns(self) -> bool:

@@ -6,7 +6,7 @@ from operators import columns
 from operators.errors import ContractError
 from operators.quantize.codes import FINEST_FIRST
 
-CODED = ("codes", "scale", "bits")
+CODED = ("codes", "scale", "bits", "bits_scale", "bits_error")
 """Columns that stand for vectors beside the floats."""
 
 

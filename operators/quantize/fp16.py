@@ -25,6 +25,7 @@ class Fp16:
     """
 
     name: ClassVar[str] = "fp16"
+    coarse: ClassVar[bool] = False
 
     @property
     def learns(self) -> bool:

@@ -26,6 +26,7 @@ class Int8:
     """
 
     name: ClassVar[str] = "int8"
+    coarse: ClassVar[bool] = False
 
     @property
     def learns(self) -> bool:

@@ -19,6 +19,8 @@ class Scheme(Protocol):
 
     name: ClassVar[str]
     """The scheme's name in configs and in the metadata of its columns."""
+    coarse: ClassVar[bool]
+    """Whether the last bit of a value at a border moves the decoded vector far."""
 
     @property
     def learns(self) -> bool:
@@ -44,3 +46,36 @@ class Scheme(Protocol):
     def decode(self, table: pa.Table, artefact: Artefact) -> npt.NDArray[np.float32]:
         """The (n, dim) floats that the codes stand for."""
         ...
+
+
+@runtime_checkable
+class Reduces(Protocol):
+    """A scheme that learns from any cut of a sample what it learns from the whole.
+
+    `fit(sample)` is `finish` of the merged `partial` of its parts; `merge` is associative and
+    commutative to the last bit.
+    """
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        """What an (n, dim) part of the sample, n > 0, comes to."""
+        ...
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        """What two parts come to together."""
+        ...
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        """The artefact."""
+        ...
+
+
+def array_of(
+    artefact: Artefact, name: str, shape: tuple[int | None, ...]
+) -> npt.NDArray[np.float32]:
+    """A learned float array; ValueError where the artefact has none of that shape (None: any)."""
+    found = artefact.get(name)
+    if found is None or found.ndim != len(shape):
+        raise ValueError(f"the artefact has no {name} of {len(shape)} axes; another scheme's?")
+    if any(want not in {None, size} for want, size in zip(shape, found.shape, strict=True)):
+        raise ValueError(f"{name} of shape {found.shape} was learned where {shape} is needed")
+    return found

@@ -16,12 +16,14 @@ from operators.base import STRICT, Resources, Transform
 from operators.contract import extend, reject, require, without
 from operators.errors import ContractError, TableError
 from operators.quantize import artefact as learned
+from operators.quantize.kernels import Matrix
+from operators.quantize.prefix import prefix
 from operators.quantize.protocol import Artefact, Scheme
 from operators.quantize.registry import SCHEMES, scheme_class
 
 NOT_FINITE = "the vector is not finite"
 _ANYWHERE = Resources()
-_OPTIONS = ("center",)
+_OPTIONS = ("center", "blocks", "stages", "nbits", "seed")
 """Fields that are options of schemes; None leaves a scheme its default."""
 
 
@@ -35,6 +37,16 @@ class Quantize:
     scheme: Annotated[str, Field(json_schema_extra={"enum": sorted(SCHEMES)})] = "int8"
     center: Literal["zero", "median"] | None = None
     """Where `binary` cuts a dimension: at zero, its default, or at the median of a sample."""
+    dims: Annotated[int, Field(ge=1)] | None = None
+    """Cut vectors to their first dimensions before they are coded, whatever the scheme."""
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of a `pq` or `opq` row: equal blocks of dimensions; by default one for 8 dimensions."""
+    stages: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of an `rvq` row; 8 by default."""
+    nbits: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Bits that `residual-codec` has for a value; 2 by default."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Where a learned scheme's draws begin; 0 by default."""
     keep_embedding: bool = False
     artefact: str = ""
     """URI of `<digest>.safetensors`, what `fit` gave; its digest is identity, its place is not."""
@@ -50,7 +62,14 @@ class Quantize:
         for option in self._options():
             if option not in allowed:
                 raise ValueError(f"scheme {self.scheme!r} has no option {option!r}")
+        if self.scheme == "truncate" and self.dims is None:
+            raise ValueError("scheme 'truncate' needs 'dims', how many dimensions stay")
         return self
+
+    @property
+    def aside(self) -> frozenset[str]:
+        """Options left to their defaults; `center` counts either way, as when it was alone."""
+        return frozenset(name for name in ("dims", *_OPTIONS[1:]) if getattr(self, name) is None)
 
     @property
     def learns(self) -> bool:
@@ -58,14 +77,16 @@ class Quantize:
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.embedding(0))
-        added = self._scheme().fields(_dim(schema), learned.named_digest(self.artefact))
+        whole = _dim(schema)
+        added = self._scheme().fields(self._kept(whole), learned.named_digest(self.artefact))
+        if self.dims is not None:
+            added = [columns.truncated(added[0], whole), *added[1:]]
         stays = self.keep_embedding or any(field.name == "embedding" for field in added)
         return extend(schema if stays else without(schema, "embedding"), *added)
 
     def fit(self, sample: pa.Table) -> bytes:
         """Learn from a sample's finite vectors; safetensors bytes, b"" if nothing is learned."""
-        matrix = to_matrix(sample["embedding"], _dim(sample.schema))
-        finite = matrix[np.isfinite(matrix).all(axis=1)]
+        finite = self._finite(sample)
         if self.learns and not len(finite):
             raise TableError("sample", f"{self.scheme} has no finite vector to learn from")
         return learned.packed(self._scheme().fit(finite))
@@ -83,15 +104,28 @@ class Quantize:
         finite = np.isfinite(matrix).all(axis=1)
         if not finite.all():
             matrix = np.where(finite[:, None], matrix, np.float32(0))
-        coded = scheme.apply(matrix, artefact)
+        coded = scheme.apply(prefix(matrix, self._kept(matrix.shape[1])), artefact)
         bound = self.bind(table.schema)
         given = [coded[name] if name in coded else table[name] for name in bound.names]
         return reject(pa.table(given, schema=bound), ~finite, NOT_FINITE)
 
+    def _finite(self, sample: pa.Table) -> Matrix:
+        """The sample's vectors as the scheme is given them, those that are not finite left out."""
+        matrix: Matrix = to_matrix(sample["embedding"], _dim(sample.schema))
+        finite = matrix[np.isfinite(matrix).all(axis=1)]
+        return prefix(finite, self._kept(matrix.shape[1]))
+
+    def _kept(self, whole: int) -> int:
+        """How many dimensions stay of so many."""
+        if self.dims is None or self.dims <= whole:
+            return self.dims or whole
+        needed, found = f"{self.dims} dimensions or more", f"vectors of {whole}"
+        raise ContractError(self.name, "embedding", needed, found)
+
     def _scheme(self) -> Scheme:
         return scheme_class(self.scheme)(**self._options())
 
-    def _options(self) -> dict[str, str]:
+    def _options(self) -> dict[str, str | int]:
         return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
 
 

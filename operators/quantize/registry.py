@@ -5,12 +5,26 @@ from difflib import get_close_matches
 from operators.quantize.binary import Binary
 from operators.quantize.fp16 import Fp16
 from operators.quantize.int8 import Int8
+from operators.quantize.int8_dim import Int8Dim
+from operators.quantize.opq import Opq
+from operators.quantize.pq import Pq
 from operators.quantize.protocol import Scheme
+from operators.quantize.rabitq import Rabitq
+from operators.quantize.residual import ResidualCodec
+from operators.quantize.rvq import Rvq
+from operators.quantize.truncate import Truncate
 
 SCHEMES: dict[str, type[Scheme]] = {
     "fp16": Fp16,
     "int8": Int8,
+    "int8-dim": Int8Dim,
     "binary": Binary,
+    "rabitq": Rabitq,
+    "pq": Pq,
+    "opq": Opq,
+    "rvq": Rvq,
+    "residual-codec": ResidualCodec,
+    "truncate": Truncate,
 }
 
 

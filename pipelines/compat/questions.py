@@ -14,6 +14,7 @@ from operators.base import Resources
 from operators.errors import ConfigError, ContractError, SourceError
 from operators.mine.qrels import SCHEMA, Qrels
 from operators.quantize.kernels import Matrix
+from operators.quantize.prefix import asked_of
 from operators.text.fetch import fetch
 from operators.text.origin import texts_of
 from operators.text.rows import read_unit
@@ -105,7 +106,7 @@ def asked(version: Version, texts: pa.Table, on: Resources) -> tuple[pa.Array, M
             table = through(transform, table, schema)
     table = accepted(table, _good(table.schema))
     dim = columns.dim_of(table.schema.field("embedding"))
-    return whole(table["id"]), to_matrix(table["embedding"], dim)
+    return whole(table["id"]), asked_of(version.column.field, to_matrix(table["embedding"], dim))
 
 
 def _good(schema: pa.Schema) -> pa.Schema:

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +10,7 @@ from pydantic import ValidationError
 
 from operators import columns
 from operators.arrays import to_column
-from operators.base import Fitted, Operator
+from operators.base import Fitted, Operator, identity_fields
 from operators.errors import ContractError, TableError
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.quantize.codes import decoded
@@ -16,6 +18,10 @@ from operators.quantize.quantize import NOT_FINITE, Quantize
 from operators.quantize.registry import SCHEMES
 
 MATRIX = np.random.default_rng(0).standard_normal((30, 10)).astype(np.float32)
+MATRIX /= np.linalg.norm(MATRIX, axis=1, keepdims=True)
+
+
+LEARN_NOTHING = ("fp16", "int8", "binary")
 
 
 def table_of(matrix: np.ndarray) -> pa.Table:
@@ -29,19 +35,37 @@ def coded(table: pa.Table, step: Quantize) -> pa.Table:
         return transform(table)
 
 
-def fitted(folder: Path, sample: pa.Table) -> Quantize:
-    data = Quantize(scheme="binary", center="median").fit(sample)
+def fitted(folder: Path, sample: pa.Table, **options: Any) -> Quantize:
+    options = options or {"scheme": "binary", "center": "median"}
+    data = Quantize(**options).fit(sample)
     path = folder / (digest_of(data) + SUFFIX)
     path.write_bytes(data)
-    return Quantize(scheme="binary", center="median", artefact=str(path))
+    return Quantize(**options, artefact=str(path))
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Quantize]:
+    """Every scheme's operator, those that learn fitted."""
+    folder = tmp_path_factory.mktemp("learned")
+    sample = table_of(MATRIX)
+    free = {name: Quantize(scheme=name) for name in LEARN_NOTHING}
+    learned = {
+        name: fitted(folder, sample, scheme=name)
+        for name in SCHEMES.keys() - {*LEARN_NOTHING, "truncate"}
+    }
+    return free | learned | {"truncate": Quantize(scheme="truncate", dims=4)}
+
+
+def data_of(step: Quantize) -> bytes:
+    return Path(step.artefact).read_bytes() if step.artefact else b""
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 30])
-def test_the_output_has_the_schema_that_was_bound(scheme, keep, rows) -> None:
+def test_the_output_has_the_schema_that_was_bound(scheme, keep, rows, steps) -> None:
     table = table_of(MATRIX[:rows])
-    step = Quantize(scheme=scheme, keep_embedding=keep)
+    step = replace(steps[scheme], keep_embedding=keep)
     done = coded(table, step)
     assert done.schema.equals(step.bind(table.schema), check_metadata=True)
     assert done["id"].equals(table["id"])
@@ -49,8 +73,8 @@ def test_the_output_has_the_schema_that_was_bound(scheme, keep, rows) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_delta_table_can_hold_what_comes_out_and_keeps_how_to_decode_it(scheme) -> None:
-    bound = Quantize(scheme=scheme, keep_embedding=True).bind(table_of(MATRIX).schema)
+def test_a_delta_table_can_hold_what_comes_out_and_keeps_how_to_decode_it(scheme, steps) -> None:
+    bound = replace(steps[scheme], keep_embedding=True).bind(table_of(MATRIX).schema)
     held = pa.schema(Schema.from_arrow(bound).to_arrow())
     for field in bound:
         assert held.field(field.name).type == field.type
@@ -73,11 +97,11 @@ def test_two_steps_in_a_row_leave_bits_and_codes() -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_row_is_coded_the_same_in_any_unit(scheme) -> None:
-    whole = coded(table_of(MATRIX), Quantize(scheme=scheme))
+def test_a_row_is_coded_the_same_in_any_unit(scheme, steps) -> None:
+    whole = coded(table_of(MATRIX), steps[scheme])
     for size in (1, 7, 29):
         parts = [
-            coded(table_of(MATRIX).slice(start, size), Quantize(scheme=scheme))
+            coded(table_of(MATRIX).slice(start, size), steps[scheme])
             for start in range(0, 30, size)
         ]
         assert pa.concat_tables(parts).combine_chunks().equals(whole)
@@ -86,16 +110,17 @@ def test_a_row_is_coded_the_same_in_any_unit(scheme) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_vector_that_is_not_finite_is_rejected_and_the_others_are_as_without_it(
-    scheme, bad
+    scheme, bad, steps
 ) -> None:
     broken = MATRIX.copy()
     broken[4, 2] = bad
-    done = coded(table_of(broken), Quantize(scheme=scheme))
+    step = steps[scheme]
+    done = coded(table_of(broken), step)
     assert done["error"].drop_null().unique().to_pylist() == [NOT_FINITE]
     assert done["error"].is_valid().to_numpy().nonzero()[0] == [4]
-    assert np.isfinite(decoded(done)).all()
+    assert np.isfinite(decoded(done, artefact=data_of(step))).all()
     good = done.drop_columns("error").filter(done["error"].is_null())
-    expected = coded(table_of(np.delete(MATRIX, 4, axis=0)), Quantize(scheme=scheme))
+    expected = coded(table_of(np.delete(MATRIX, 4, axis=0)), step)
     assert good.drop_columns(["id", "n_tokens"]).equals(expected.drop_columns(["id", "n_tokens"]))
 
 
@@ -132,7 +157,7 @@ def test_rows_that_are_not_finite_teach_nothing() -> None:
         step.fit(table_of(broken[30:]))
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", LEARN_NOTHING)
 def test_schemes_that_learn_nothing_fit_to_nothing(scheme) -> None:
     assert Quantize(scheme=scheme).fit(table_of(MATRIX)) == b""
 
@@ -167,6 +192,26 @@ def test_a_misspelt_scheme_or_a_foreign_option_is_refused_when_it_is_written() -
         Quantize(scheme="int9")
     with pytest.raises(ValidationError, match="scheme 'int8' has no option 'center'"):
         Quantize(center="median")
+    with pytest.raises(ValidationError, match="scheme 'pq' has no option 'stages'"):
+        Quantize(scheme="pq", stages=4)
+    with pytest.raises(ValidationError, match="'truncate' needs 'dims'"):
+        Quantize(scheme="truncate")
+
+
+def test_what_cannot_be_cut_is_refused_when_the_plan_is_bound() -> None:
+    schema = table_of(MATRIX).schema
+    with pytest.raises(ContractError, match="as 11 dimensions or more, but its input has"):
+        Quantize(dims=11).bind(schema)
+    with pytest.raises(ContractError, match="dimensions that 4 blocks divide"):
+        Quantize(scheme="pq", blocks=4).bind(schema)
+    assert Quantize(scheme="pq", blocks=4, dims=8).bind(schema).names == ["id", "n_tokens", "codes"]
+
+
+def test_options_that_are_not_given_are_no_part_of_the_identity() -> None:
+    before = {"scheme": "int8", "center": None, "keep_embedding": False, "artefact": ""}
+    assert identity_fields(Quantize()) == before
+    assert identity_fields(Quantize(dims=4)) == before | {"dims": 4}
+    assert identity_fields(Quantize(scheme="rvq", stages=3))["stages"] == 3
 
 
 def test_it_is_an_operator_that_can_be_fitted() -> None:
