@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+_WIDTH = 120
+"""Columns that a table has at least, also where lines go to a file."""
+
 
 def compress(  # noqa: PLR0913 - the command's options
     uri: Annotated[str, typer.Argument(help="Folder or s3:// URI of a vectors table.")],
@@ -61,5 +64,6 @@ def _show(head: list[str], rows: list[list[str]]) -> None:
         table.add_column(name, justify="right" if place else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    wide = Console(markup=False, highlight=False, soft_wrap=True)
-    wide.print(table, width=120)
+    console = Console(markup=False, highlight=False)
+    console.width = max(console.width, _WIDTH)
+    console.print(table)

@@ -24,6 +24,7 @@ from operators.quantize.codes import decoded, vectors_of
 from operators.quantize.kernels import Matrix
 from operators.quantize.prefix import asked_of
 from operators.quantize.quantize import Quantize
+from operators.storage.table import Table
 from pipelines.compat.questions import Questions, asked, judged
 from pipelines.compat.tables import opened
 from pipelines.compress.sample import Drawn, drawn
@@ -109,6 +110,8 @@ class _Task:
 
 def compress(wish: Wish, say: Say) -> Compressed:
     """Measure; CorpusmillError in one sentence where the table or the queries do not allow it."""
+    if Table(wish.uri).version() < 0:
+        raise TableError(wish.uri, "there is no table")
     index = describe(wish.uri, wish.version)
     steps = asked_for(wish.schemes, index.dim)
     for step in steps.values():
