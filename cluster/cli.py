@@ -30,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # to draw boxes around the help takes longer than all the rest of it
+    context_settings={"max_content_width": 100},
     help="A corpus goes in; retrieval-ready vectors and retriever training data come out.",
 )
 app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")

@@ -11,18 +11,18 @@ import pyarrow as pa
 
 from operators.errors import ContractError, DamageError, SourceError
 from operators.storage import uri as store
+from operators.storage.bulk import PARALLEL, range_reader
 from operators.text import read_csv
 from operators.text.lines import Line, longest_line, piece_lines
 from operators.text.mapping import source_schema
 from operators.text.places import relative, root_of
 from operators.text.raw import BadRowError
 from operators.text.read_jsonl import parse_line
-from operators.text.read_parquet import Footer, read_footer
+from operators.text.read_parquet import Footer, Read, read_footer
 from operators.text.rows import piece_records
 from operators.text.source import Piece, Source, with_defaults
 from pipelines.finding import Kind, find
 
-_PARALLEL = 16
 _HEAD = 1000
 """Lines of JSON in which a column must be seen once to count as being there."""
 
@@ -96,14 +96,15 @@ def whole_piece(kind: Kind, file: store.File) -> Piece:
 
 def _footers(source: Source, files: Sequence[store.File], every: Sequence[str]) -> list[Footer]:
     names = (source.id, *source.text, *source.keep) if source.text else every
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        read = list(pool.map(lambda file: _footer_or_damage(file, names), files))
-    whole = [footer for footer in read if isinstance(footer, Footer)]
+    read = range_reader(files[0].uri)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = list(pool.map(lambda file: _footer_or_damage(file, names, read), files))
+    whole = [footer for footer in found if isinstance(footer, Footer)]
     if not any(sum(footer.rows) for footer in whole):
-        damage = [found for found in read if isinstance(found, DamageError)]
+        damage = [each for each in found if isinstance(each, DamageError)]
         raise damage[0] if damage else SourceError(source.uri, "it holds no rows")
     broken = Footer(whole[0].schema, (), (), damaged=True)
-    footers = [found if isinstance(found, Footer) else broken for found in read]
+    footers = [each if isinstance(each, Footer) else broken for each in found]
     wanted = source_schema(source, footers[0].schema)
     for file, footer in zip(files, footers, strict=True):
         if not footer.schema.equals(footers[0].schema):
@@ -111,9 +112,9 @@ def _footers(source: Source, files: Sequence[store.File], every: Sequence[str]) 
     return footers
 
 
-def _footer_or_damage(file: store.File, names: Sequence[str]) -> Footer | DamageError:
+def _footer_or_damage(file: store.File, names: Sequence[str], read: Read) -> Footer | DamageError:
     try:
-        return read_footer(file, names)
+        return read_footer(file, names, read)
     except DamageError as error:
         return error
 
@@ -132,7 +133,7 @@ def _check_alike(source: Source, wanted: pa.Schema, file: store.File, footer: Fo
 
 
 def _csv_schema(source: Source, pieces: Sequence[Piece]) -> pa.Schema:
-    with ThreadPoolExecutor(_PARALLEL) as pool:
+    with ThreadPoolExecutor(PARALLEL) as pool:
         found = list(pool.map(lambda piece: _header_or_damage(source, piece), pieces))
     headers = {p: names for p, names in zip(pieces, found, strict=True) if isinstance(names, tuple)}
     if all(next(piece_records(source, piece), None) is None for piece in headers):

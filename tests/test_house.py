@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("operators", "pipelines", "cluster")
 FOLDERS = (*PACKAGES, "tests", "benchmarks")
-STORES = {"fsspec", "s3fs", "deltalake", "botocore", "boto3", "aiobotocore"}
+STORES = {"fsspec", "s3fs", "obstore", "deltalake", "botocore", "boto3", "aiobotocore"}
 HEAVY = ("torch", "ray", "transformers")
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"}
 LONGEST = 300

@@ -1,29 +1,21 @@
-"""Thousands of small objects at once: their bytes, their sizes, their removal.
-
-On S3 this goes through obstore, which waits without holding the interpreter, where deltalake's file
-handles answer one after another (`python -m benchmarks.storage`).
-"""
+"""Thousands of small objects at once: their bytes, their ranges, their sizes, their removal."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 import obstore
-from obstore.exceptions import (
-    BaseError,
-    NotFoundError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import NotFoundError
 from obstore.store import S3Store
 
 from operators.storage import uri as store
-from operators.storage.refusals import explained
+from operators.storage.filesystems import is_s3
+from operators.storage.objects import Bucket
 
-_PARALLEL = 16
-_SCHEMES = ("s3://", "s3a://")
+PARALLEL = 32
+"""Requests under way at once."""
 
 Result = TypeVar("Result")
 
@@ -43,6 +35,22 @@ def delete(uris: list[str]) -> None:
     _side_by_side(_delete, lambda uri: store.delete([uri]), uris)
 
 
+def range_reader(uri: str) -> Callable[[str, int, int], bytes]:
+    """What reads [start, stop) of objects beside `uri`, for many threads."""
+    if not is_s3(uri):
+        return store.read_bytes
+    bucket = Bucket(uri)
+
+    def read(uri: str, start: int, stop: int) -> bytes:
+        return bucket.ask(
+            uri,
+            lambda client, key: obstore.get_range(client, key, start=start, end=stop).to_bytes(),
+            lambda uri: store.read_bytes(uri, start, stop),
+        )
+
+    return read
+
+
 def options(uri: str) -> dict[str, str]:
     """Storage options for deltalake, which finds the credentials in the environment itself."""
     if store.is_local(uri):
@@ -53,52 +61,25 @@ def options(uri: str) -> dict[str, str]:
 
 
 def _side_by_side(
-    on_s3: Callable[[S3Store, str], Result],
-    elsewhere: Callable[[str], Result],
+    quickly: Callable[[S3Store, str], Result],
+    otherwise: Callable[[str], Result],
     uris: list[str],
 ) -> list[Result]:
     if not uris:
         return []
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        if not uris[0].startswith(_SCHEMES):
-            return list(pool.map(elsewhere, uris))
-        scheme, _, path = uris[0].partition("://")
-        bucket = path.partition("/")[0]
-        client = _client(f"{scheme}://{bucket}", bucket)
+    ask = otherwise
+    if is_s3(uris[0]):
+        bucket = Bucket(uris[0])
 
         def ask(uri: str) -> Result:
-            with explained(uri), _as_os_errors():
-                return on_s3(client, uri.removeprefix(f"{scheme}://{bucket}/"))
+            return bucket.ask(uri, quickly, otherwise)
 
+    with ThreadPoolExecutor(PARALLEL) as pool:
         return list(pool.map(ask, uris))
 
 
-def _client(uri: str, bucket: str) -> S3Store:
-    """A client that finds credentials in the environment, or where the machine has them."""
-    found = options(uri)
-    plain = found.get("AWS_ALLOW_HTTP") == "true"
-    with explained(uri), _as_os_errors():
-        if "AWS_ENDPOINT_URL" in found:
-            endpoint = found["AWS_ENDPOINT_URL"]
-            return S3Store(bucket, endpoint=endpoint, client_options={"allow_http": plain})
-        return S3Store(bucket)
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """Raise what the store answers as the errors that files have."""
-    try:
-        yield
-    except NotFoundError as error:
-        raise FileNotFoundError(str(error)) from error
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionError(str(error)) from error
-    except BaseError as error:
-        raise OSError(str(error)) from error
-
-
 def _read(client: S3Store, key: str) -> bytes:
-    return bytes(obstore.get(client, key).bytes())
+    return obstore.get(client, key).bytes().to_bytes()
 
 
 def _size(client: S3Store, key: str) -> int | None:

@@ -1,15 +1,19 @@
 """Files and objects by URI: list, read, write once, delete; one sentence when a store refuses."""
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-import fsspec
+from fsspec.utils import glob_translate
 
-from operators.errors import ConfigError, SourceError
-from operators.redaction import secret_look_of, without_secrets
+from operators.errors import SourceError
+from operators.storage.filesystems import filesystem as filesystem
+from operators.storage.filesystems import is_local as is_local
+from operators.storage.filesystems import is_s3
+from operators.storage.objects import Bucket
 from operators.storage.refusals import explained as explained
 
 
@@ -20,20 +24,6 @@ class File:
     uri: str
     size: int
     version: str
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of `uri` and the path in it; credentials come from the environment.
-
-    ConfigError for a URI that holds a secret.
-    """
-    if said := secret_look_of(uri):
-        problem = f"{without_secrets(uri)}: {said}; credentials come from the environment"
-        raise ConfigError((problem,))
-    protocol = fsspec.utils.get_protocol(uri)
-    options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
-    fs = fsspec.filesystem(protocol, **options)
-    return fs, fs._strip_protocol(uri)
 
 
 def join(base: str, *parts: str) -> str:
@@ -49,11 +39,6 @@ def leads_out(path: str) -> bool:
     return path.startswith("/") or "://" in path or _climbs(path)
 
 
-def is_local(uri: str) -> bool:
-    """Whether `uri` names this machine's file system."""
-    return fsspec.utils.get_protocol(uri) in {"file", "local"}
-
-
 def absolute(uri: str) -> str:
     """A local path made absolute, so that workers on other folders mean the same file."""
     return os.path.abspath(uri.removeprefix("file://")) if is_local(uri) else uri.rstrip("/")  # noqa: PTH100 - keeps globs
@@ -66,14 +51,16 @@ def list_files(uri: str) -> list[File]:
     """
     with explained(uri):
         fs, path = filesystem(uri)
-        if any(mark in path for mark in "*?["):
-            found = fs.glob(path, detail=True)
+        if _is_glob(path):
+            quickly = _quickly_matched(uri, path)
+            found = fs.glob(path, detail=True) if quickly is None else quickly
             root = path
         elif fs.isfile(path):
             found = {path: fs.info(path)}
             root = path
         else:
-            found = fs.find(path, detail=True)
+            quickly = _quickly_listed(uri, deep=True)
+            found = fs.find(path, detail=True) if quickly is None else quickly
             root = path.rstrip("/") + "/"
     entries = [
         (name, info)
@@ -98,10 +85,12 @@ def list_ages(folder: str, *, deep: bool = False) -> list[tuple[str, float]]:
     fs, path = filesystem(folder)
     root = path.rstrip("/") + "/"
     with explained(folder):
-        try:
-            found = fs.find(path, maxdepth=None if deep else 1, detail=True)
-        except FileNotFoundError:
-            return []
+        found = None if deep else _quickly_listed(folder, deep=False)  # marks of runs are empty
+        if found is None:
+            try:
+                found = fs.find(path, maxdepth=None if deep else 1, detail=True)
+            except FileNotFoundError:
+                return []
     return sorted(
         (name[len(root) :], _modified(info))
         for name, info in found.items()
@@ -203,6 +192,25 @@ def prune(folder: str) -> None:
         for path, _, _ in os.walk(absolute(folder), topdown=False):
             with suppress(OSError):  # not empty
                 os.rmdir(path)  # noqa: PTH106 - os.walk gives strings
+
+
+def _is_glob(path: str) -> bool:
+    return any(mark in path for mark in "*?[")
+
+
+def _quickly_listed(folder: str, *, deep: bool) -> dict[str, dict[str, Any]] | None:
+    """The objects of a folder on S3; None elsewhere, and where the file system has to look."""
+    return Bucket(folder).listed(folder, deep=deep) if is_s3(folder) else None
+
+
+def _quickly_matched(glob: str, path: str) -> dict[str, dict[str, Any]] | None:
+    """The objects that a glob names, where only its last segment has marks; else None."""
+    folder, _, name = glob.rpartition("/")
+    if _is_glob(folder) or "**" in name:
+        return None
+    found = _quickly_listed(folder, deep=False)
+    matches = re.compile(glob_translate(path)).match
+    return found and {key: info for key, info in found.items() if matches(key)}
 
 
 def _climbs(path: str) -> bool:

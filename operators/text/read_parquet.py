@@ -1,6 +1,6 @@
 """Parquet files: footers for planning, row ranges for reading."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,6 +13,9 @@ from operators.text.source import Piece
 
 _TAIL = 64 << 10
 _BATCH = 4096
+
+Read = Callable[[str, int, int], bytes]
+"""What reads the bytes [start, stop) of an object."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,15 @@ class Footer:
     """The file has none; it lends the schema of another and becomes a unit that fails."""
 
 
-def read_footer(file: store.File, columns: Sequence[str]) -> Footer:
+def read_footer(file: store.File, columns: Sequence[str], read: Read = store.read_bytes) -> Footer:
     """The footer by one ranged read, two where it is long; DamageError unless it is Parquet."""
     with damage_explained(file.uri):
-        tail = store.read_bytes(file.uri, max(file.size - _TAIL, 0), file.size)
+        tail = read(file.uri, max(file.size - _TAIL, 0), file.size)
         if len(tail) < 12 or tail[-4:] != b"PAR1":
             raise DamageError(file.uri, "not a Parquet file, or cut short: its end mark is missing")
         needed = int.from_bytes(tail[-8:-4], "little") + 8
         if needed > len(tail):
-            tail = store.read_bytes(file.uri, max(file.size - needed, 0), file.size)
+            tail = read(file.uri, max(file.size - needed, 0), file.size)
         metadata = pq.read_metadata(pa.BufferReader(tail))
         schema = metadata.schema.to_arrow_schema()
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
