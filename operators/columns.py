@@ -9,6 +9,8 @@ TEXT = pa.field("text", pa.string())
 CONTENT_HASH = pa.field("content_hash", pa.binary())
 """128-bit blake2b of the text that reaches the model."""
 PARENT_ID = pa.field("parent_id", pa.string())
+KIND = pa.field("kind", pa.string())
+"""What sort of document a row is: its modality, language, collection."""
 PARENT_HASH = pa.field("parent_hash", pa.binary())
 
 POSITION = pa.field("position", pa.int32())

@@ -76,6 +76,7 @@ def world(seed: int, queries: int = 6, documents: int = 30) -> World:
             pa.array([None if number % 3 else f"p{number % 7}" for number in ids], pa.string()),
             pa.array([f"f{number % 2}" for number in ids]),
             pa.array(ids),
+            pa.array([f"k{number % 3}" if number % 5 else None for number in ids], pa.string()),
         ],
         schema=DOCUMENTS,
     )
@@ -99,7 +100,9 @@ def world(seed: int, queries: int = 6, documents: int = 30) -> World:
 def mined(case: Case, rules: Sequence, selection: Selection) -> dict[str, list[str]]:
     """Ids of each query's negatives, nearest first."""
     left = case.pool.only(apply(rules, case).kept)
-    return ids_of(left.only(select(left, case.asked.ids, selection).kept), case.asked.ids)
+    return ids_of(
+        left.only(select(left, case.asked.ids, selection, case.positives).kept), case.asked.ids
+    )
 
 
 def ids_of(pool: Pool, query_ids: pa.Array) -> dict[str, list[str]]:
@@ -119,7 +122,9 @@ def pairs(*rows: tuple[int, int, float]) -> Pairs:
     return Pairs(np.array(query, int), np.array(document, int), np.array(score, np.float32))
 
 
-def table_of(texts: Sequence[str], parents: Sequence[str | None] = ()) -> pa.Table:
+def table_of(
+    texts: Sequence[str], parents: Sequence[str | None] = (), kinds: Sequence[str | None] = ()
+) -> pa.Table:
     """Documents d0, d1, … with these texts."""
     rows = len(texts)
     return pa.table(
@@ -129,6 +134,7 @@ def table_of(texts: Sequence[str], parents: Sequence[str | None] = ()) -> pa.Tab
             pa.array(list(parents) or [None] * rows, pa.string()),
             pa.array(["corpus"] * rows, pa.string()),
             pa.array(range(rows), pa.int64()),
+            pa.array(list(kinds) or [None] * rows, pa.string()),
         ],
         schema=DOCUMENTS,
     )

@@ -64,6 +64,9 @@ class AnnPart:
     def locate(self, ids: pa.Array) -> Rows:
         return self.exact.locate(ids)
 
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        return self.exact.children(parents)
+
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         return self.exact.score(asked, query, rows)
 

@@ -104,7 +104,7 @@ def _masked(mined: Mined, masking: Masking) -> list[pa.Array]:
     dropped = Verdict(verdict.rules, verdict.dropped_by[those]).counts(again.pool.only(those))
     found = np.bincount(again.pool.query[those], minlength=len(case.asked))
     left = again.pool.only(verdict.kept)
-    kept = select(left, case.asked.ids, mined.selection).kept
+    kept = select(left, case.asked.ids, mined.selection, stay).kept
     return [
         _counted(case, away.query),
         pa.array(found.astype(np.int32)),

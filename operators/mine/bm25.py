@@ -108,6 +108,9 @@ class Bm25Part:
     def locate(self, ids: pa.Array) -> Rows:
         return self.held.locate(ids)
 
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        return self.held.children(parents)
+
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         scores = np.full(len(rows), np.nan, np.float32)
         words = self._words(asked)

@@ -57,6 +57,17 @@ def judged_among(pool: Pool, pairs: Pairs) -> Marks:
     return marks
 
 
+def shared(pool: Pool, positives: Pairs, values: Places) -> Marks:
+    """Which candidates have the value of a positive of their query; -1 is no value."""
+    width = len(values) + 2
+    wanted = values[positives.document]
+    marks: Marks = np.isin(
+        pool.query * width + values[pool.document],
+        (positives.query * width + wanted)[wanted >= 0],
+    )
+    return marks & (values[pool.document] >= 0)
+
+
 def encoded(column: pyarrow.ChunkedArray) -> Places:
     """A number for each value, equal for equal values; -1 for null."""
     numbers = pc.dictionary_encode(column.combine_chunks())

@@ -23,7 +23,7 @@ from operators.mine.groups import (
     read_vectors,
     share,
 )
-from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
+from operators.mine.pool import DOCUMENTS, Asked, Places, Scores, found_among
 from operators.mine.rough import Bounds
 from operators.mine.ties import by_id, settle
 from operators.mine.topk import Hits, level, topk
@@ -141,6 +141,15 @@ class DensePart:
             found[wanted.drop_null().to_numpy()] = atom.first_row + here
         rows: Rows = found[pc.index_in(ids, few).to_numpy()]
         return rows
+
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        found = [
+            found_among(self._atom(place, ["parent_id"])["parent_id"], parents)
+            for place in range(len(self.atoms))
+        ]
+        none = np.zeros(0, np.int64)
+        rows = [at + atom.first_row for (at, _), atom in zip(found, self.atoms, strict=True)]
+        return np.concatenate([none, *rows]), np.concatenate([none, *(own for _, own in found)])
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         queries = queries_of(asked, self.index.uri, self.index.finer)

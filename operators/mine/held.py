@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from operators.mine.pool import DOCUMENTS, Marks, Places, Scores
+from operators.mine.pool import DOCUMENTS, Marks, Places, Scores, found_among
 from operators.mine.ties import ranks
 from operators.mine.topk import Hits
 from operators.quantize.kernels import Rows
@@ -43,6 +43,11 @@ class Held:
         found = pc.index_in(ids, self.kept["id"])
         rows: Rows = pc.fill_null(pc.add(pc.cast(found, pa.int64()), self.first_row), -1).to_numpy()
         return rows
+
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        """The rows whose parent_id is one of the parents, and which it is."""
+        places, owner = found_among(self.kept["parent_id"], parents)
+        return places + self.first_row, owner
 
     def holds(self, rows: Rows) -> Marks:
         """Which rows are here."""

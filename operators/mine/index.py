@@ -33,6 +33,10 @@ class Index(Protocol):
         """The row of each id, -1 where it is absent."""
         ...
 
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        """Every row, ascending, whose parent_id is one of the distinct parents, and which it is."""
+        ...
+
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         """The exact score of each pair of an asked query's place and a row."""
         ...
@@ -55,6 +59,10 @@ class Part(Protocol):
 
     def locate(self, ids: pa.Array) -> Rows:
         """The row of each id, -1 where the part has it not."""
+        ...
+
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        """Of the part's rows those whose parent_id is one of the parents, and which it is."""
         ...
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
@@ -90,6 +98,10 @@ class Parts:
     def locate(self, ids: pa.Array) -> Rows:
         found: Rows = np.maximum.reduce(self.ask("locate", ids))
         return found
+
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        rows, owners = zip(*self.ask("children", parents), strict=True)
+        return np.concatenate(rows), np.concatenate(owners)
 
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         found: Scores = np.fmax.reduce(self.ask("score", asked, query, rows))

@@ -137,6 +137,9 @@ class LexicalPart:
     def locate(self, ids: pa.Array) -> Rows:
         return self.held.locate(ids)
 
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        return self.held.children(parents)
+
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         scores, asked = np.full(len(rows), np.nan, np.float32), self._cut(asked)
         for one, pairs in self.held.by_query(query, rows):

@@ -18,6 +18,7 @@ from operators.errors import ConfigError
 from operators.mine import sources as each_source
 from operators.mine.audit import Masking
 from operators.mine.fuse import Fusion
+from operators.mine.inbook import Inbook
 from operators.mine.negatives import NEGATIVES
 from operators.mine.qrels import Qrels
 from operators.mine.rules import Option, Rule, names_of, rule
@@ -54,6 +55,8 @@ class Mine:
     lexical: tuple[Lexical, ...] = ()
     """Tables of sparse vectors; where no dense one is named, the first one's scores are those."""
     bm25: Bm25 | None = None
+    inbook: Inbook | None = None
+    """The positives' own neighbours, beside what is searched, whose first source scores them."""
     depth: Annotated[int, Field(ge=0)] = 0
     """Candidates each source proposes; 0 is what the selection needs."""
     fusion: Fusion = Fusion()
@@ -89,14 +92,16 @@ class Mine:
             raise ValueError(
                 f"rule {asks_teacher[0]!r} asks a teacher; name its table under 'scores'"
             )
+        if self.inbook is not None and any(each.name == "siblings" for each in self.asked_rules()):
+            raise ValueError("rule 'siblings' drops all that 'inbook' proposes; name one of them")
         names = self.source_names
         if len(set(names)) < len(names):
             raise ValueError(f"two sources are named alike: {', '.join(names)}; give them names")
         return self
 
     @property
-    def source_names(self) -> tuple[str, ...]:
-        """What a negative's `sources` calls each source, in the order of their bits."""
+    def index_names(self) -> tuple[str, ...]:
+        """The names of the sources that are searched, in the order of their indexes."""
         kinds: tuple[tuple[str, tuple[Dense | Lexical, ...]], ...] = (
             ("dense", self.dense),
             ("lexical", self.lexical),
@@ -107,6 +112,11 @@ class Mine:
             for place, each in enumerate(sources, 1)
         )
         return (*names, "bm25") if self.bm25 is not None else names
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """What a negative's `sources` calls each source, in the order of their bits."""
+        return (*self.index_names, "inbook") if self.inbook is not None else self.index_names
 
     @property
     def tables(self) -> tuple[Dense | Lexical, ...]:
@@ -141,8 +151,7 @@ class Mine:
             listed = around.list_source(documents)
             bm25 = replace(bm25, units=listed.units, snapshot=listed.snapshot)
             documents = listed.source
-        needs = {need for each in self.asked_rules() for need in each.needs}
-        each_source.check_needs(self.name, tables, needs)
+        each_source.check_needs(self.name, tables, self._needs())
         each_source.check_depth(tables, self.selection.range_max)
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
@@ -158,6 +167,12 @@ class Mine:
             qrels=replace(self.qrels, uri=absolute(self.qrels.uri)),
             judgments=self.qrels.digest(),
         )
+
+    def _needs(self) -> set[str]:
+        """What rules, sources and the selection read beyond ids and hashes."""
+        needs = {need for each in self.asked_rules() for need in each.needs}
+        needs |= {"parents"} if self.inbook is not None else set()
+        return needs | ({"kinds"} if self.selection.local else set())
 
     def told(self, tables: Iterable[pa.Table]) -> dict[str, Any]:
         """The audit of new negatives, without its examples."""

@@ -17,6 +17,7 @@ from operators.mine.case import Case
 from operators.mine.choice import Ann
 from operators.mine.draws import drawn_rows, keys
 from operators.mine.fuse import Ranked, filled, fuse
+from operators.mine.inbook import siblings
 from operators.mine.index import Index
 from operators.mine.looks import looked_up
 from operators.mine.negatives import NEGATIVES, Found, assembled
@@ -92,7 +93,7 @@ class Miner:
         case = self._case(asked[0], judged, table, (rows, pool))
         verdict = apply(self.rules, case)
         left = pool.only(verdict.kept)
-        selected = select(left, asked[0].ids, self.mine.selection)
+        selected = select(left, asked[0].ids, self.mine.selection, case.positives)
         mined = audit.Mined(case, self.rules, self.mine.selection, verdict, selected)
         told = Found(
             asked=asked[0],
@@ -111,6 +112,8 @@ class Miner:
         """The candidates of every source, and the index row of each of the pool's documents."""
         first = self.indexes[0]
         nearest = [self._nearest(number, each) for number, each in enumerate(asked)]
+        if self.mine.inbook is not None:
+            nearest.append(siblings(first, asked[0], judged, self.depth))
         drawn = self._drawn(asked[0])
         every = [judged.row, drawn.ravel(), *(each.documents.ravel() for each in nearest)]
         rows = np.unique(np.concatenate(every))

@@ -72,7 +72,7 @@ def parts(
 def indexes(mine: "Mine", ask: Ask, depth: int) -> tuple[Index, ...]:
     """Each source's index over all of its parts, to be searched for `depth` candidates."""
     rescored = [(each.rescored or _RESCORED * depth) if each.coarse else 0 for each in mine.dense]
-    rescored += [0] * (len(mine.source_names) - len(mine.dense))
+    rescored += [0] * (len(mine.index_names) - len(mine.dense))
     return tuple(Parts(_One(ask, place), count) for place, count in enumerate(rescored))
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 
 from operators import columns
+from operators.arrays import whole
 from operators.mine.runs import Runs
 from operators.quantize.kernels import Matrix
+
+pc: Any = pyarrow.compute  # the stubs do not know every function
 
 Places = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -23,9 +27,20 @@ DOCUMENTS = pa.schema(
         columns.PARENT_ID,
         columns.SOURCE_FILE,
         columns.SOURCE_ROW,
+        columns.KIND,
     )
 )
-"""What is known of a document; `parent_id` is null where the corpus is not chunked."""
+"""What is known of a document; `parent_id` is null where the corpus is not chunked.
+
+`kind` is null where the table keeps none.
+"""
+
+
+def found_among(column: pa.ChunkedArray, values: pa.Array) -> tuple[Places, Places]:
+    """The places in a column of what is one of the values, ascending, and which value it is."""
+    which = whole(pc.index_in(column, value_set=values))
+    places: Places = np.flatnonzero(which.is_valid())
+    return places, which.drop_null().to_numpy().astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,14 @@ from operators.mine.case import Rule as Rule
 from operators.mine.case import TeacherScores as TeacherScores
 from operators.mine.case import Texts as Texts
 from operators.mine.pool import Marks, Places, Pool
-from operators.mine.rules_judged import DuplicateText, Judged, NoScore, Positives, Siblings
+from operators.mine.rules_judged import (
+    DuplicateText,
+    Judged,
+    NoScore,
+    Positives,
+    Siblings,
+    Strangers,
+)
 from operators.mine.rules_score import AbsoluteMargin, MaxScore, MinScore, NvMine, RelativeMargin
 from operators.mine.rules_teacher import LgMine, Teacher
 from operators.mine.rules_text import NearDuplicate
@@ -26,6 +33,7 @@ RULES: dict[str, type[Rule]] = {
     "duplicate-text": DuplicateText,
     "near-duplicate": NearDuplicate,
     "siblings": Siblings,
+    "strangers": Strangers,
     "absolute-margin": AbsoluteMargin,
     "relative-margin": RelativeMargin,
     "nv-mine": NvMine,

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
 from operators.base import STRICT
-from operators.mine.case import Case, encoded, judged_among
-from operators.mine.pool import Marks, Pairs, Places, Pool
+from operators.mine.case import Case, encoded, judged_among, shared
+from operators.mine.pool import Marks, Pairs
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -63,7 +63,7 @@ class DuplicateText:
         texts, own = numbers[: len(documents)], numbers[len(documents) :]
         text = texts[case.pool.document]
         itself: Marks = (text == own[case.pool.query]) & (text >= 0)
-        return itself | _shared(case.pool, case.positives, texts)
+        return itself | shared(case.pool, case.positives, texts)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -74,15 +74,16 @@ class Siblings:
     needs: ClassVar[frozenset[str]] = frozenset({"parents"})
 
     def drops(self, case: Case) -> Marks:
-        return _shared(case.pool, case.positives, encoded(case.pool.documents["parent_id"]))
+        return shared(case.pool, case.positives, encoded(case.pool.documents["parent_id"]))
 
 
-def _shared(pool: Pool, positives: Pairs, values: Places) -> Marks:
-    """Which candidates have the value of a positive of their query; -1 is no value."""
-    width = len(values) + 2
-    wanted = values[positives.document]
-    marks: Marks = np.isin(
-        pool.query * width + values[pool.document],
-        (positives.query * width + wanted)[wanted >= 0],
-    )
-    return marks & (values[pool.document] >= 0)
+@dataclass(frozen=True, config=STRICT)
+class Strangers:
+    """Drop what is of no positive's parent, so that only in-book negatives are left."""
+
+    name: ClassVar[str] = "strangers"
+    needs: ClassVar[frozenset[str]] = frozenset({"parents"})
+
+    def drops(self, case: Case) -> Marks:
+        parents = encoded(case.pool.documents["parent_id"])
+        return ~shared(case.pool, case.positives, parents)

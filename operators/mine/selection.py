@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators.base import STRICT
-from operators.mine.case import encoded, place_of
+from operators.mine.case import encoded, place_of, shared
 from operators.mine.draws import Draws, document_keys, keys, mixed, uniforms
-from operators.mine.pool import Marks, Places, Pool
+from operators.mine.pool import Marks, Pairs, Places, Pool
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -18,6 +18,8 @@ class Selection:
     """How many negatives a query gets, from which places, and what happens if there are fewer."""
 
     negatives: Annotated[int, Field(ge=1)] = 7
+    local: Annotated[int, Field(ge=0)] = 0
+    """So many more, the first of those that have the `kind` of one of the query's positives."""
     range_min: Annotated[int, Field(ge=0)] = 0
     """Nearest candidates skipped, counted among what the rules left."""
     range_max: Annotated[int, Field(ge=0)] = 0
@@ -38,12 +40,17 @@ class Selection:
             )
         return self
 
+    @property
+    def most(self) -> int:
+        """Negatives that a query gets, local ones included."""
+        return self.negatives + self.local
+
     def depth(self, most_positives: int) -> int:
         """Candidates to search for where a query has up to `most_positives`.
 
         As `mine_hard_negatives` searches when it has a margin: so deep, the kept sets are equal.
         """
-        wanted = self.range_max or self.range_min + 10 * self.negatives + most_positives
+        wanted = self.range_max or self.range_min + 10 * self.most + most_positives
         return wanted + most_positives
 
 
@@ -58,10 +65,11 @@ class Selected(NamedTuple):
     """One a query: left out because it was short."""
 
 
-def select(left: Pool, query_ids: pa.Array, selection: Selection) -> Selected:
+def select(left: Pool, query_ids: pa.Array, selection: Selection, positives: Pairs) -> Selected:
     """Choose among the candidates that the rules left, by (seed, query id, document id) alone.
 
-    Of candidates with the same text only the nearest counts. Documents drawn at random (no
+    Of candidates with the same text only the nearest counts. Local negatives come on top of
+    the others, from any place (U-MARVEL has five of either). Documents drawn at random (no
     source) serve to fill up only, in the order of their ranks.
     """
     first = _first_of_its_text(left)
@@ -70,13 +78,17 @@ def select(left: Pool, query_ids: pa.Array, selection: Selection) -> Selected:
     inside = proposed & (place >= selection.range_min)
     if selection.range_max:
         inside &= place < selection.range_max
-    kept = _best(left, inside, _order(left, query_ids, selection), selection.negatives)
+    order = _order(left, query_ids, selection)
+    kept = _best(left, inside, order, selection.negatives)
+    if selection.local:
+        alike = shared(left, positives, encoded(left.documents["kind"]))
+        kept |= _best(left, proposed & alike & ~kept, order, selection.local)
     counts = np.bincount(left.query[kept], minlength=left.queries)
-    short: Marks = counts < selection.negatives
+    short: Marks = counts < selection.most
     out = short & (selection.shortage == "drop")
     if selection.shortage == "random":
         spare = first & (left.sources == 0)
-        kept |= spare & (_places(left, spare) + counts[left.query] < selection.negatives)
+        kept |= spare & (_places(left, spare) + counts[left.query] < selection.most)
     return Selected(kept & ~out[left.query], short, out)
 
 

@@ -86,6 +86,10 @@ class Bm25:
     """Digest of the texts' files; set by the plan."""
 
 
+_COLUMNS = {
+    "parents": (columns.PARENT_ID, "the rules siblings and strangers, and inbook"),
+    "kinds": (columns.KIND, "selection.local"),
+}
 OfTable = TypeVar("OfTable", bound="Dense | Lexical")
 """A source that is a committed table."""
 _NEEDED = {
@@ -146,14 +150,16 @@ def check_queries(source: OfTable, schema: pa.Schema) -> None:
 
 
 def check_needs(operator: str, tables: Sequence[OfTable], needs: set[str]) -> None:
-    """ContractError where a rule reads parents that the first vectors table does not have."""
-    if "parents" not in needs or not tables:
-        return
-    schema = Table(tables[0].vectors.uri).schema(tables[0].vectors.version)
-    if columns.PARENT_ID.name not in schema.names:
-        found = f"{', '.join(schema.names)} in {tables[0].vectors.uri}"
-        needed = "string (keep: [parent_id] when the vectors are made), for the rule siblings"
-        raise ContractError(operator, columns.PARENT_ID.name, needed, found)
+    """ContractError where the first vectors table lacks a column that rules or others read."""
+    for need, (field, wanted_for) in _COLUMNS.items():
+        if need in needs and tables:
+            schema = Table(tables[0].vectors.uri).schema(tables[0].vectors.version)
+            if field.name not in schema.names:
+                found = f"{', '.join(schema.names)} in {tables[0].vectors.uri}"
+                needed = (
+                    f"string (keep: [{field.name}] when the vectors are made), for {wanted_for}"
+                )
+                raise ContractError(operator, field.name, needed, found)
 
 
 def check_installed(package: str, wanted_for: str) -> None:

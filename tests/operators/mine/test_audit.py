@@ -16,7 +16,7 @@ RULES = (rule("duplicate-text", {}), rule("nv-mine", {"share": 0.9}))
 def audited(case, rules=RULES, selection=None, masking=None) -> pa.Table:
     selection = selection or Selection(negatives=2)
     verdict = apply(rules, case)
-    selected = select(case.pool.only(verdict.kept), case.asked.ids, selection)
+    selected = select(case.pool.only(verdict.kept), case.asked.ids, selection, case.positives)
     return columns(Mined(case, tuple(rules), selection, verdict, selected), masking or Masking())
 
 

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 from operators.mine.fuse import filled
+from operators.mine.rules import apply
 from operators.mine.selection import Selection, select
-from tests.mined import ids_of, mined, pairs, simple
+from tests.mined import ids_of, mined, pairs, simple, table_of
 
 SCORES = [[0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]
 
@@ -81,7 +82,7 @@ def test_a_shortage_takes_fewer_leaves_the_query_out_or_fills_up_at_random() -> 
     only = case.pool.only((case.pool.query == 1) | (case.pool.rank < 1))
     pool = filled(only, np.array([[3, 0, 2], [1, 2, 3]]))
     few = {name: Selection(negatives=3, shortage=name) for name in ("fewer", "drop", "random")}
-    found = {name: select(pool, ids, selection) for name, selection in few.items()}
+    found = {name: select(pool, ids, selection, pairs()) for name, selection in few.items()}
     kept = {name: ids_of(pool.only(one.kept), ids) for name, one in found.items()}
     assert kept["fewer"] == {"q0": ["d0"], "q1": ["d0", "d1", "d2"]}
     assert kept["drop"] == {"q0": [], "q1": ["d0", "d1", "d2"]}
@@ -99,3 +100,30 @@ def test_a_range_without_room_for_the_negatives_is_refused() -> None:
 def test_the_depth_leaves_room_for_the_positives() -> None:
     assert Selection(range_max=50).depth(3) == 53
     assert Selection(negatives=4, range_min=10).depth(3) == 10 + 40 + 3 + 3
+
+
+KINDS = ("a", "b", "a", None, "b", "b")
+
+
+def of_kinds(positives, selection) -> dict[str, list[str]]:
+    documents = table_of([f"text {row}" for row in range(6)], kinds=KINDS)
+    return mined(simple(SCORES, positives, documents=documents), [], selection)
+
+
+def test_local_negatives_come_on_top_and_have_the_kind_of_a_positive() -> None:
+    positives = pairs((0, 5, 0.4), (1, 0, 0.9))
+    found = of_kinds(positives, Selection(negatives=1, local=2))
+    assert found == {"q0": ["d0", "d1", "d4"], "q1": ["d1", "d2"]}
+    found = of_kinds(positives, Selection(negatives=2, local=1, range_max=2))
+    assert found == {"q0": ["d0", "d1", "d4"], "q1": ["d1", "d2"]}
+    nothing = of_kinds(pairs((0, 3, 0.6), (1, 3, 0.6)), Selection(negatives=1, local=5))
+    assert nothing == {"q0": ["d0"], "q1": ["d0"]}
+
+
+def test_a_query_without_its_local_negatives_is_short() -> None:
+    documents = table_of([f"text {row}" for row in range(6)], kinds=KINDS)
+    case = simple(SCORES, pairs((0, 5, 0.4), (1, 0, 0.9)), documents=documents)
+    left = case.pool.only(apply([], case).kept)
+    told = select(left, case.asked.ids, Selection(negatives=1, local=2), case.positives)
+    assert told.short.tolist() == [False, True]
+    assert Selection(negatives=1, local=2).depth(0) == 30

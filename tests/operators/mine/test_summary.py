@@ -21,7 +21,7 @@ def negatives(seed: int, queries: int) -> tuple[pa.Table, Mined]:
     case = world(seed, queries, 40).case(range(queries))
     verdict = apply(RULES, case)
     left = case.pool.only(verdict.kept)
-    selected = select(left, case.asked.ids, SELECTION)
+    selected = select(left, case.asked.ids, SELECTION, case.positives)
     pool = left.only(selected.kept)
     mined = Mined(case, RULES, SELECTION, verdict, selected)
     counts = verdict.counts(case.pool)

@@ -1,0 +1,83 @@
+"""Negatives of a positive's own parent and of its kind, from a config to a committed table."""
+
+import pytest
+import yaml
+
+from cluster.cli import status
+from cluster.commands import runner_named
+from cluster.execute import run_pipeline
+from cluster.progress import Progress
+from pipelines.config import parse
+from tests.pipeline_builders import lines, rows_of, write_files
+
+DOCUMENTS = [
+    {"id": f"d{n:02d}", "text": f"passage {n} of it", "parent_id": f"p{n % 6}", "kind": f"k{n % 4}"}
+    for n in range(36)
+]
+QUERIES = [{"id": f"q{n}", "text": f"what is passage {n}"} for n in range(4)]
+QRELS = "query-id\tcorpus-id\tscore\n" + "".join(f"q{n}\td{n:02d}\t1\n" for n in range(4))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, tiny_model):
+    """The YAML of mining with those fields, over documents that know their parent and kind."""
+    root = tmp_path_factory.mktemp("books")
+    files = {"docs.jsonl": lines(DOCUMENTS), "queries.jsonl": lines(QUERIES)}
+    write_files(str(root), {**files, "qrels.tsv": QRELS.encode()})
+
+    def made(name, **mine):
+        encode = [{"tokenize": {"model": "tiny"}}, {"encode": {"model": "tiny"}}]
+        fields = {"qrels": {"uri": str(root / "qrels.tsv")}, "rules": [], **mine}
+        fields["dense"] = [{"vectors": {"phase": "documents"}}]
+        keep = ["parent_id", "kind"] if name != "plain" else []
+        reads = {
+            "documents": ({"uri": str(root / "docs.jsonl"), "keep": keep}, encode),
+            "queries": ({"uri": str(root / "queries.jsonl")}, encode),
+            "negatives": ({"phase": "queries"}, [{"mine": fields}]),
+        }
+        tables = {each: str(root / f"{name}-{each}") for each in reads}
+        phases = {
+            each: {"read": read, "steps": steps, "write": {"table": tables[each]}}
+            for each, (read, steps) in reads.items()
+        }
+        return yaml.safe_dump(
+            {"models": {"tiny": {"path": str(tiny_model)}}, "phases": phases}, sort_keys=False
+        )
+
+    return made
+
+
+def mined(text: str) -> dict[str, dict]:
+    results = run_pipeline(parse(text), runner_named("local", ""), Progress())
+    return {row["query_id"]: row for row in rows_of(list(results)[-1].table).to_pylist()}
+
+
+def test_in_book_negatives_share_the_parent_and_are_never_the_positive(config) -> None:
+    selection = {"negatives": 5, "range_max": 5}
+    rows = mined(config("book", inbook={}, rules=["strangers"], selection=selection))
+    for number in range(4):
+        row = rows[f"q{number}"]
+        book = {each["id"] for each in DOCUMENTS if each["parent_id"] == f"p{number}"}
+        assert set(row["negative_ids"]) == book - {f"d{number:02d}"}
+        assert all("inbook" in each for each in row["sources"])
+
+
+def test_local_negatives_have_the_kind_of_the_positive(config) -> None:
+    selection = {"negatives": 2, "local": 3}
+    rows = mined(config("kinds", selection=selection))
+    for number in range(4):
+        names = rows[f"q{number}"]["negative_ids"]
+        kinds = [DOCUMENTS[int(name[1:])]["kind"] for name in names]
+        assert len(set(names)) == 5
+        assert kinds.count(f"k{number}") >= 3
+
+
+def test_what_knows_no_parents_and_what_cancels_out_is_refused(config, tmp_path, capsys) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(config("plain", inbook={}))
+    assert status(["run", str(path)]) != 0
+    said = capsys.readouterr().err
+    assert "mine needs column 'parent_id'" in said
+    assert "keep: [parent_id] when the vectors are made" in said
+    with pytest.raises(Exception, match="rule 'siblings' drops all that 'inbook' proposes"):
+        parse(config("both", inbook={}, rules=["siblings"]))
