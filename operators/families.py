@@ -1,6 +1,6 @@
 """What planning must know about an architecture without loading it, by `model_type`."""
 
-from typing import Any
+from typing import Any, Literal
 
 OFFSET_POSITIONS = frozenset(
     {
@@ -60,6 +60,10 @@ DECODERS = frozenset(
         "starcoder2",
     }
 )
+ENCODER_HALVES = frozenset({"mt5", "t5", "umt5"})
+"""Encoder-decoders whose encoder is loaded without the decoder."""
+
+Kind = Literal["encoder", "decoder", "encoder-half"]
 _DECODER_HEADS = ("ForCausalLM", "LMHeadModel")
 _UNLIMITED = 10**9
 
@@ -70,6 +74,13 @@ def is_decoder(config: dict[str, Any]) -> bool:
         return False
     known = config.get("model_type") in DECODERS or architecture(config).endswith(_DECODER_HEADS)
     return known or bool(config.get("is_decoder"))
+
+
+def kind(config: dict[str, Any]) -> Kind:
+    """Which of the three ways of reading a text the architecture has."""
+    if config.get("model_type") in ENCODER_HALVES:
+        return "encoder-half"
+    return "decoder" if is_decoder(config) else "encoder"
 
 
 def architecture(config: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """A model as a config names it: found, read and identified without loading its weights."""
 
 from dataclasses import dataclass as plain
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from operators import digest, families, hub, modules
+from operators import digest, families, hub, modules, presets
 from operators.base import STRICT
 from operators.errors import ModelError
 from operators.wrapped import unwrapped
@@ -35,12 +36,15 @@ class Model:
     """A model of the `models:` section: a local folder, else a name on the model hub."""
 
     path: Annotated[str, Field(min_length=1)]
+    """A folder, a preset such as ettin-encoder-17m, or a hub's name."""
     revision: str = ""
     """Branch, tag or commit on the hub; a local folder has none."""
     max_length: Annotated[int, Field(ge=0)] = 0
     """Tokens a text may have, special tokens included; 0 is what the model says."""
     prompts: dict[str, str] | None = None
     """Text put before a passage or query, by role; instead of the model's own."""
+    family: families.Kind | None = None
+    """What the model must be, or it is refused; None takes any, and what its preset says."""
 
 
 @plain(frozen=True)
@@ -71,7 +75,8 @@ class Folder:
 
 def resolve(model: Model) -> Folder:
     """Find the model and read its folder; ModelError says in one sentence why it cannot be used."""
-    root, revision = hub.locate(model.path, model.revision)
+    known = presets.preset(model.path)
+    root, revision = hub.locate(known.path if known else model.path, model.revision)
     parts = modules.read_modules(root, model.path)
     weights = _weights(parts.transformer, model.path)
     config = modules.read_json(parts.transformer / "config.json", model.path)
@@ -80,6 +85,7 @@ def resolve(model: Model) -> Folder:
     sentence = _sentence_config(parts.transformer, model.path)
     stated = modules.read_json(root / "config_sentence_transformers.json", model.path)
     _refuse_remote_code(model.path, config, words)
+    _check_kind(model.path, families.kind(config), model.family or (known and known.kind))
     width = _width(config, model.path)
     joined = len(parts.pooling.modes) if parts.pooling else 1
     prompts = {name: text or "" for name, text in (stated.get("prompts") or {}).items()}
@@ -121,7 +127,7 @@ def prompt_of(model: Model, folder: Folder, role: Role) -> str:
 def pinned(model: Model) -> Model:
     """The same model at the commit it has now, so that every worker loads the same files."""
     folder = resolve(model)
-    return Model(model.path, folder.revision, model.max_length, model.prompts)
+    return replace(model, revision=folder.revision)
 
 
 def identity(model: Model) -> dict[str, str]:
@@ -157,6 +163,15 @@ def _refuse_remote_code(model: str, *configs: dict[str, Any]) -> None:
             model,
             "needs Python code of its own (auto_map), which is never run here; "
             "take a version whose architecture transformers knows",
+        )
+
+
+def _check_kind(model: str, found: families.Kind, wanted: families.Kind | None) -> None:
+    if wanted and found != wanted:
+        raise ModelError(
+            model,
+            f"its config.json is that of the family {found}, and {wanted} was asked for; name "
+            f"another model, or say family: {found}",
         )
 
 

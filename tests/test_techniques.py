@@ -39,6 +39,16 @@ def _poolings() -> Collection[str]:
     return POOLINGS
 
 
+def _presets() -> Collection[str]:
+    from operators.presets import PRESETS
+
+    return PRESETS
+
+
+def _configs() -> Collection[str]:
+    return {path.stem for path in (ROOT / "configs").glob("*.yaml")}
+
+
 def _schemes() -> Collection[str]:
     from operators.quantize.registry import SCHEMES
 
@@ -85,11 +95,13 @@ def _strategies() -> Collection[str]:
 
 REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "commands": _commands,
+    "configs": _configs,
     "fusions": _fusions,
     "maps": _maps,
     "methods": _methods,
     "operators": _operators,
     "poolings": _poolings,
+    "presets": _presets,
     "rules": _rules,
     "schemes": _schemes,
     "strategies": _strategies,

@@ -14,10 +14,10 @@ from transformers.utils import logging
 
 from operators.encode.strategy import Engine, Precision
 from operators.errors import ModelError
+from operators.families import ENCODER_HALVES
 from operators.model import Folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_ENCODER_HALVES = frozenset({"mt5", "t5", "umt5"})
 _UNUSED = ("pooler.", "position_ids", "rotary_emb.")
 """Weights a checkpoint may lack: never used for token states, or computed."""
 
@@ -49,9 +49,9 @@ def load(
     engine: Engine = "torch",
 ) -> TorchBackend:
     """Load the folder's safetensors weights; ModelError when the architecture needs others."""
-    if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
+    if folder.config.get("is_encoder_decoder") and folder.model_type not in ENCODER_HALVES:
         raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
-    family = AutoModelForTextEncoding if folder.model_type in _ENCODER_HALVES else AutoModel
+    family = AutoModelForTextEncoding if folder.model_type in ENCODER_HALVES else AutoModel
     if engine == "torch":
         return backend(read(family, folder, model, precision, _UNUSED), folder, device)
     from operators.encode.graph import opened

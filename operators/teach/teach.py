@@ -132,7 +132,7 @@ class Teach:
 
     def _teacher(self) -> Teacher:
         length = self.max_length or self.model.max_length
-        model = Model(self.model.path, self.model.revision, length, self.model.prompts)
+        model = replace(self.model, max_length=length)
         fields = {"model": model, "precision": self.precision, **self._options()}
         return TEACHERS[self.teacher](**fields)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass as plain
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -81,7 +82,7 @@ class Tokenize:
 
     def _model(self) -> Model:
         length = self.max_length or self.model.max_length
-        return Model(self.model.path, self.model.revision, length, self.model.prompts)
+        return replace(self.model, max_length=length)
 
     def _prompt(self, folder: Folder) -> str:
         return prompt_of(self.model, folder, self.role) if self.prompt is None else self.prompt
