@@ -7,6 +7,7 @@ from cluster.progress import Progress
 from cluster.runner import Runner
 from cluster.working import build_on, work_anew
 from operators.storage.race import refuse_careless_store
+from pipelines.choice import choose_and_pin, decided, undecided
 from pipelines.fit import fit_and_pin, pinned, unfitted
 from pipelines.gate import Counts
 from pipelines.plan import PhasePlan, plan_phase
@@ -39,7 +40,7 @@ def run_pipeline(
     with progress.over([phase.name for phase in pipeline.phases]):
         for phase in pipeline.phases:
             progress.say("planning", {"phase": phase.name})
-            plan = plan_phase(pinned(phase), versions, asked)
+            plan = plan_phase(pinned(decided(phase)), versions, asked)
             if plan.nothing_to_do:
                 result = Result(phase.name, phase.write.table, plan.parent, None)
                 told = f"nothing changed, version {plan.parent} stays"
@@ -63,6 +64,7 @@ def run_phase(
         refuse_careless_store(write.table)
     progress.say(f"starting the {runner.name} runner", _about(plan))
     with runner.started(), runner.fitting(plan.phase.steps):
+        plan = _decided(plan, runner, progress, versions)
         plan = _fitted(plan, runner, progress, versions)
         before = len(plan.job.folder.receipts())
         done = (
@@ -77,6 +79,23 @@ def run_phase(
     committed = {"table": write.table, "version": version, "rows": counts.rows_out}
     progress.say(f"version {version} of {write.table}", _about(plan) | committed)
     return Result(plan.phase.name, write.table, version, counts, before, done.update)
+
+
+def _decided(
+    plan: PhasePlan,
+    runner: Runner,
+    progress: Progress,
+    versions: Mapping[str, tuple[str, int]],
+) -> PhasePlan:
+    """The plan with every choice measured and pinned."""
+    while steps := undecided(plan.phase):
+        name = plan.phase.steps[steps[0]].operator.name
+        phase, choice = next(iter(runner.parallel(_Choose(plan), steps[:1])))
+        progress.say(
+            f"{name}: {choice} is the fastest here, and stays for this table", _about(plan)
+        )
+        plan = plan_phase(replace(pinned(phase), read=plan.phase.read), versions, plan.asked)
+    return plan
 
 
 def _fitted(
@@ -96,6 +115,14 @@ def _fitted(
 
 def _about(plan: PhasePlan) -> dict[str, object]:
     return {"phase": plan.phase.name, "run": plan.run}
+
+
+@dataclass(frozen=True)
+class _Choose:
+    plan: PhasePlan
+
+    def __call__(self, step: int) -> tuple[Phase, str]:
+        return choose_and_pin(self.plan, step)
 
 
 @dataclass(frozen=True)

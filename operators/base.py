@@ -102,6 +102,24 @@ class NamesItsFit(Protocol):
         ...
 
 
+@runtime_checkable
+class Chooses(Protocol):
+    """An operator with a field that is chosen by measuring, once, and pinned to the table."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether these fields leave the choice open."""
+        ...
+
+    def choose(self, sample: pa.Table, on: Resources) -> str:
+        """What measures best on the sample (the operator's input rows), on this machine."""
+        ...
+
+    def decided(self, choice: str) -> "Operator":
+        """The operator with that choice."""
+        ...
+
+
 ParallelMap = Callable[[Callable[[int], Any], Sequence[int]], Iterable[Any]]
 """Applies a function to numbers, somewhere, in their order."""
 Ask = Callable[..., list[Any]]

@@ -90,8 +90,9 @@ def _with_prompts_of(roles: frozenset[str], identity: dict[str, Any]) -> dict[st
 def _backend(engine: str) -> dict[str, str]:
     """Major and minor version of what computes a vector; a patch release keeps the vectors.
 
-    ConfigError where it is not installed.
+    Of `auto`, which is not decided yet, those of torch. ConfigError where it is not installed.
     """
+    engine = "torch" if engine == "auto" else engine
     names = _BACKENDS if engine in _BACKENDS else (*_BACKENDS, engine)
     try:
         return {name: ".".join(metadata.version(name).split(".")[:2]) for name in names}

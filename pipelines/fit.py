@@ -45,7 +45,7 @@ def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
     phase = plan.phase
     operator = phase.steps[number].operator
     assert isinstance(operator, Fitted)
-    learned = operator.fit(_sample(plan.job, plan.units, number))
+    learned = operator.fit(sample_for(plan.job, plan.units, number))
     name = digest_of(learned)
     store.create_bytes(_artefact(phase, name), learned)
     if not store.create_bytes(_pin(phase, number), name.encode()):
@@ -55,9 +55,9 @@ def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
     return replace(phase, steps=tuple(steps))
 
 
-def _sample(job: Job, units: tuple[Unit, ...], number: int) -> pa.Table:
-    """Up to SAMPLE_ROWS input rows of a step, from all over the source."""
-    table = sampled_rows(job.source, units, SAMPLE_ROWS, _PLACES)
+def sample_for(job: Job, units: tuple[Unit, ...], number: int, rows: int = SAMPLE_ROWS) -> pa.Table:
+    """Up to that many input rows of a step, from all over the source."""
+    table = sampled_rows(job.source, units, rows, _PLACES)
     with ExitStack() as stack:
         for step, transform in open_steps(job, range(number), stack):
             table = through(transform, table, job.schemas[step + 1])

@@ -14,6 +14,7 @@ from operators.storage.parquet import write_rows
 from operators.storage.stored import stored
 from operators.text.mapping import source_schema
 from operators.text.source import with_defaults
+from pipelines.choice import decided, settled
 from pipelines.estimate import Estimate, Figure, estimate
 from pipelines.fit import pinned
 from pipelines.listing import list_source
@@ -88,7 +89,9 @@ def _planned(
         for name, forecast in before.items()
         if forecast.plan is not None
     }
-    plan = plan_phase(pinned(phase), versions)
+    plan = plan_phase(pinned(decided(phase)), versions)
+    if probe and not plan.nothing_to_do and plan.units:
+        plan = settled(plan, lambda chosen: plan_phase(pinned(chosen), versions))
     read = plan if plan.built_on is None else replace(plan, units=plan.built_on.units)
     idle = plan.nothing_to_do or not read.units
     found = None if idle else estimate(read, price, probe=probe)
@@ -102,7 +105,9 @@ def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> F
         return Forecast(phase, schema, None, None)
     with _held(earlier.sample.good) as uri:
         read = replace(phase.read, phase="", uri=uri, format="parquet")
-        plan = plan_phase(replace(pinned(phase), read=read))
+        plan = plan_phase(replace(pinned(decided(phase)), read=read))
+        if probe:
+            plan = settled(plan, lambda chosen: plan_phase(pinned(chosen)))
         found = estimate(plan, price, probe=probe, rows=_coming(earlier))
     return Forecast(phase, schema, None, found)
 

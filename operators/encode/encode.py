@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,17 @@ from operators.encode import allocator
 from operators.encode.pooled import Pooled
 from operators.encode.shape import Pooling, Shape, decide
 from operators.encode.strategies import AnyStrategy
-from operators.encode.strategy import Encoding, Opening, PoolsItself, Strategy
+from operators.encode.strategy import (
+    TAKES,
+    AnyEngine,
+    Encoding,
+    Engine,
+    Opening,
+    PoolsItself,
+    Precision,
+    Strategy,
+    check_precision,
+)
 from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
 
@@ -39,22 +50,22 @@ class Encode:
     """auto: as the model's folder says, else mean, or last where attention looks only back."""
     normalize: bool | None = None
     """Vectors of length one; None: as the modules of the model's folder say, else true."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    backend: Literal["torch", "openvino"] = "torch"
-    """What computes it: torch anywhere; openvino on CPUs, in fp32 or bf16."""
+    precision: Precision = "fp32"
+    backend: AnyEngine = "torch"
+    """What computes it: torch anywhere; openvino and onnxruntime on CPUs; auto: the fastest of
+    those installed, timed on a sample of the source once and pinned to the table."""
     strategy: AnyStrategy | None = None
     """Another way from ids to what is stored of a row; None pools the last hidden states."""
 
     @model_validator(mode="after")
     def _backend_takes_the_precision(self) -> "Encode":
-        if self.backend == "openvino" and self.precision == "fp16":
-            raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
+        check_precision(self.backend, self.precision)
         return self
 
     @model_validator(mode="after")
     def _strategy_takes_the_rest(self) -> "Encode":
         kind = self._strategy().kind
-        if self.backend not in self._strategy().engines:
+        if self.backend != "auto" and self.backend not in self._strategy().engines:
             raise ValueError(f"strategy {kind} is not computed by backend {self.backend}")
         if self.pooling != "auto" and isinstance(self.strategy, PoolsItself):
             raise ValueError(f"strategy {kind} pools in a way of its own; leave pooling out")
@@ -70,6 +81,22 @@ class Encode:
         require(self.name, kept, *strategy.needs)
         return extend(kept, *strategy.fields(folder, self.model.path, shape))
 
+    @property
+    def undecided(self) -> bool:
+        return self.backend == "auto"
+
+    def decided(self, choice: str) -> "Encode":
+        return replace(self, backend=cast("Engine", choice))
+
+    def choose(self, sample: pa.Table, on: Resources) -> str:
+        """The fastest backend for the sample's ids: torch unless another is clearly faster."""
+        from operators.encode.fastest import fastest
+
+        takes = [
+            engine for engine in sorted(self._strategy().engines) if self.precision in TAKES[engine]
+        ]
+        return fastest(takes, self.decided, sample, on)
+
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
         allocator.keep()  # before torch is there
@@ -78,7 +105,7 @@ class Encode:
         folder = resolve(self.model)
         with device.threads(on.threads):
             try:
-                place = device.pick("cpu" if self.backend == "openvino" else on.device)
+                place = device.pick(on.device if self.backend == "torch" else "cpu")
             except ValueError as error:
                 raise ModelError(self.model.path, str(error)) from error
             opening = Opening(
@@ -87,7 +114,7 @@ class Encode:
                 self._shape(folder),
                 self.precision,
                 place,
-                self.backend,
+                _decided(self.backend),
                 on.token_budget or device.token_budget(place, folder.width),
             )
             yield partial(_encode, self._strategy().open(opening))
@@ -97,6 +124,11 @@ class Encode:
 
     def _shape(self, folder: Folder) -> Shape:
         return decide(folder, self.model.path, self.pooling, self.normalize)
+
+
+def _decided(backend: AnyEngine) -> Engine:
+    assert backend != "auto", "the plan decides before a step is opened"
+    return backend
 
 
 def _check_tokenizer(ids: pa.Field, folder: Folder) -> None:

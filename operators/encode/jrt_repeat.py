@@ -10,7 +10,7 @@ from operators import columns
 from operators.base import STRICT
 from operators.encode import sight
 from operators.encode.shape import Shape
-from operators.encode.strategy import Encoded, Encoding, Opening, cut, vectors
+from operators.encode.strategy import TAKES, Encoded, Encoding, Opening, cut, vectors
 from operators.model import Folder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class JrtRepeat:
     the model's length; what is longer is cut and `truncated`.
     """
 
-    engines: ClassVar[frozenset[str]] = frozenset({"torch", "openvino"})
+    engines: ClassVar[frozenset[str]] = frozenset(TAKES)
     needs: ClassVar[tuple[pa.Field, ...]] = (columns.TRUNCATED,)
 
     kind: Literal["jrt-repeat"] = "jrt-repeat"

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.encode.shape import Shape
-from operators.encode.strategy import Encoded, Encoding, Opening, vectors
+from operators.encode.strategy import TAKES, Encoded, Encoding, Opening, vectors
 from operators.model import Folder
 
 
@@ -16,7 +16,7 @@ from operators.model import Folder
 class Pooled:
     """One vector a row by the pooling and the layers that config and folder name."""
 
-    engines: ClassVar[frozenset[str]] = frozenset({"torch", "openvino"})
+    engines: ClassVar[frozenset[str]] = frozenset(TAKES)
     needs: ClassVar[tuple[pa.Field, ...]] = ()
 
     kind: Literal["pooled"] = "pooled"

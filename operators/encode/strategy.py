@@ -18,8 +18,22 @@ if TYPE_CHECKING:
 
     from operators.encode.loop import Loop, Ragged
 
-Precision = Literal["fp32", "bf16", "fp16"]
-Engine = Literal["torch", "openvino"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Engine = Literal["torch", "openvino", "onnxruntime"]
+AnyEngine = Literal[Engine, "auto"]
+TAKES: dict[str, tuple[str, ...]] = {
+    "torch": ("fp32", "bf16", "fp16"),
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnxruntime": ("fp32",),
+}
+"""The precisions of each backend."""
+
+
+def check_precision(engine: str, precision: str) -> None:
+    """ValueError where the backend does not compute in that precision."""
+    if engine != "auto" and precision not in TAKES[engine]:
+        takes = " or ".join(TAKES[engine])
+        raise ValueError(f"backend {engine} computes in {takes}, not in {precision}")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from operators.errors import ModelError
 from operators.families import ENCODER_HALVES
 from operators.model import Folder
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.int8,
+}
+"""What a network computes its products in."""
 _UNUSED = ("pooler.", "position_ids", "rotary_emb.")
 """Weights a checkpoint may lack: never used for token states, or computed."""
 
@@ -56,7 +62,9 @@ def load(
         return backend(read(family, folder, model, precision, _UNUSED), folder, device)
     from operators.encode.graph import opened
 
-    graph = opened(folder, model, partial(read, family, folder, model, "fp32", _UNUSED), precision)
+    graph = opened(
+        folder, model, partial(read, family, folder, model, "fp32", _UNUSED), engine, precision
+    )
     return TorchBackend(graph, device, padding_id(folder), False)
 
 

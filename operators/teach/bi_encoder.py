@@ -1,13 +1,14 @@
 """A teacher that embeds query and document apart; the cosine of the two is the score."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from operators.encode.shape import Shape, decide
+from operators.encode.strategy import Engine, Precision
 from operators.model import Folder, Model, resolve
 from operators.teach.protocol import Marks, Scored, Scorer
 from operators.text.tokenizer import Tokenize, Tokenizer, encode
@@ -30,8 +31,8 @@ class BiEncoder:
     roles: ClassVar[frozenset[str]] = frozenset({"query", "passage"})
 
     model: Model
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    backend: Literal["torch", "openvino"] = "torch"
+    precision: Precision = "fp32"
+    backend: Engine = "torch"
 
     def check(self) -> None:
         self._shape(resolve(self.model))

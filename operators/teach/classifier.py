@@ -62,7 +62,7 @@ def load(
         network = load_as(precision, _COMPUTED).to(device).eval()
     else:
         whole = partial(load_as, "fp32", _COMPUTED)
-        network = opened(folder, model, whole, precision, types=has_types)
+        network = opened(folder, model, whole, engine, precision, types=has_types)
     classifier = Classifier(model, network, device, padding_id(folder), has_types)
     query, text = probe.texts(folder)
     for pair in ((query, text), (query, text * _REPEATS), (text * _REPEATS, query)):

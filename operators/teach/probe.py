@@ -14,7 +14,7 @@ from operators.teach.prompts import Prompter, encode_prompts
 
 _QUERY = "Why doesn't the QUICK fox jump?"
 _TEXT = "The lazy dog — naïve, 12.5 % of café visits in 東京 — lies in its way. "
-_TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.1}
+_TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.1, "int8": 0.1}
 """Of a logit, or as a share of one that is larger than one."""
 
 Counts = npt.NDArray[np.int32]

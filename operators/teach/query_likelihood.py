@@ -1,10 +1,11 @@
 """A teacher that asks how likely the query is after the document (LLM-Embedder's reward)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from operators.encode.strategy import Precision
 from operators.errors import ModelError
 from operators.model import Model
 from operators.teach.prompts import (
@@ -37,7 +38,7 @@ class QueryLikelihood:
     roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     template: str = _TEMPLATE
 
     def check(self) -> None:

@@ -17,6 +17,7 @@ from operators.base import STRICT, Operator, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import extend, require, without
 from operators.encode import allocator
+from operators.encode.strategy import Engine, Precision, check_precision
 from operators.errors import ConfigError, ModelError
 from operators.model import Model
 from operators.teach.filling import filled, own_rows
@@ -46,15 +47,15 @@ class Teach:
     teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder"] = (
         "cross-encoder"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
     """Tokens a pair may have (a bi-encoder: each text of it); 0 is what the model says."""
     template: str | None = None
     """What a decoder reads, with `{text}` and `{query}`; None is the teacher's own."""
     answers: tuple[str, str] | None = None
     """The words a yes-no teacher weighs, the agreeing one first; None is Yes and No."""
-    backend: Literal["torch", "openvino"] | None = None
-    """What computes a cross- or bi-encoder: torch anywhere; openvino on CPUs, in fp32 or bf16."""
+    backend: Engine | None = None
+    """What computes a cross- or bi-encoder: torch anywhere; openvino and onnxruntime on CPUs."""
     layout: Layout | None = None
     """Which candidates of one pass a uni-encoder lets see each other; None is isolated.
 
@@ -73,8 +74,7 @@ class Teach:
         for option in self._options():
             if option not in TEACHERS[self.teacher].options:
                 raise ValueError(f"teacher {self.teacher!r} has no option {option!r}")
-        if self.backend == "openvino" and self.precision == "fp16":
-            raise ValueError("backend openvino computes in fp32 or bf16, not in fp16")
+        check_precision(self.backend or "torch", self.precision)
         return self
 
     @property
@@ -118,7 +118,7 @@ class Teach:
         teacher.check()
         with device.threads(on.threads):
             try:
-                place = device.pick("cpu" if self.backend == "openvino" else on.device)
+                place = device.pick(on.device if (self.backend or "torch") == "torch" else "cpu")
             except ValueError as error:
                 raise ModelError(self.model.path, str(error)) from error
             yield partial(self._teach, teacher.scorer(place, on.token_budget))

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from operators.encode.strategy import Precision
 from operators.errors import ModelError
 from operators.model import Folder, Model, resolve
 from operators.teach.layouts import WHOLE, Layout
@@ -43,7 +44,7 @@ class UniEncoder:
     roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     layout: Layout = "isolated"
 
     def check(self) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from operators.encode.strategy import Precision
 from operators.errors import ModelError
 from operators.model import Folder, Model
 from operators.teach.prompts import Prompter, decoder_folder, encode_prompts, parse, prompter
@@ -35,7 +36,7 @@ class YesNo:
     roles: ClassVar[frozenset[str]] = frozenset()
 
     model: Model
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     template: str = _TEMPLATE
     answers: tuple[str, str] = ("Yes", "No")
 

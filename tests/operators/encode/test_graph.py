@@ -16,6 +16,7 @@ from cluster.progress import Progress
 from operators.arrays import to_matrix
 from operators.base import Resources
 from operators.encode.encode import Encode
+from operators.encode.graph import RUNTIMES
 from operators.errors import ModelError
 from operators.model import Model
 from operators.teach.teach import Teach
@@ -32,6 +33,8 @@ from tests.pipeline_builders import (
 )
 from tests.tiny_models import BUILDERS, build_bert
 
+KINDS = ("bert", "gpt2", "qwen3")
+"""Positions in a table, positions that are counted, positions that rotate."""
 TEXTS = ["the fox", "a", "the lazy dog of the fox and 12% " * 9, "why the fox " * 40]
 
 
@@ -42,24 +45,36 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def vectors(folder: Path, **fields: str) -> np.ndarray:
-    model = Model(str(folder))
+def vectors(folder: Path, token_budget: int = 0, **fields: str) -> np.ndarray:
+    model, on = Model(str(folder)), Resources(token_budget=token_budget)
     table = pa.table({"id": [*"abcd"], "text": TEXTS})
-    with Tokenize(model).open() as tokenize, Encode(model, **fields).open(Resources()) as encode:
+    with Tokenize(model).open() as tokenize, Encode(model, **fields).open(on) as encode:
         return to_matrix(encode(tokenize(table))["embedding"], 32)
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_graph_gives_the_vectors_of_torch(tmp_path, kind):
     folder = BUILDERS[kind](tmp_path / kind)
-    found = vectors(folder, backend="openvino")
-    np.testing.assert_allclose(found, vectors(folder), atol=1e-5)
+    exact = vectors(folder)
+    for backend in RUNTIMES:
+        np.testing.assert_allclose(vectors(folder, backend=backend), exact, atol=1e-5)
 
 
 def test_bf16_stays_near_fp32(tmp_path):
     folder = build_bert(tmp_path / "bert")
     found = vectors(folder, backend="openvino", precision="bf16")
     assert (found * vectors(folder)).sum(1).min() > 0.999
+
+
+def test_int8_stays_near_fp32_and_packing_changes_no_row(tmp_path):
+    folder = build_bert(tmp_path / "bert")
+    found = [
+        vectors(folder, backend="openvino", precision="int8", token_budget=budget)
+        for budget in (1, 4096)
+    ]
+    assert (found[0] * vectors(folder)).sum(1).min() > 0.99
+    assert not np.array_equal(found[0], vectors(folder, backend="openvino"))
+    assert (found[0] * found[1]).sum(1).min() > 0.9999
 
 
 def test_a_graph_is_exported_once_and_anew_for_other_weights(tmp_path, cache):
@@ -84,11 +99,18 @@ def test_a_graph_that_gives_other_numbers_than_torch_is_refused(tmp_path, cache)
         vectors(folder, backend="openvino")
 
 
-def test_fp16_is_refused_with_what_it_computes_in(tmp_path):
-    folder = build_bert(tmp_path / "bert")
+REFUSED = [
+    ("openvino", "fp16", "computes in fp32 or bf16 or int8, not in fp16"),
+    ("onnxruntime", "int8", "computes in fp32, not in int8"),
+    ("torch", "int8", "computes in fp32 or bf16 or fp16, not in int8"),
+]
+
+
+@pytest.mark.parametrize(("backend", "precision", "told"), REFUSED)
+def test_a_precision_is_refused_with_those_the_backend_has(backend, precision, told):
     for step in (Encode, Teach):
-        with pytest.raises(ValidationError, match="computes in fp32 or bf16, not in fp16"):
-            step(Model(str(folder)), precision="fp16", backend="openvino")
+        with pytest.raises(ValidationError, match=told):
+            step(Model("m"), precision=precision, backend=backend)
 
 
 def test_a_backend_is_identity_and_torch_is_what_it_was_without_a_name(tmp_path):
