@@ -49,6 +49,9 @@ BITS_SCALE = pa.field("bits_scale", pa.float32())
 BITS_ERROR = pa.field("bits_error", pa.float32())
 """How far a score of the row's bits may lie from the vector's, for a query of length one."""
 
+LANG = pa.field("lang", pa.string())
+"""The language of a row's text, as its source calls it."""
+
 LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
 TOKEN_VECTORS = "token_vectors"
 

@@ -95,4 +95,32 @@ def build_nv_embed(folder: Path, *, latents: int = 5, heads: int = 2, seed: int 
     return save_tokenizer(folder, "[CLS] $A", 64)
 
 
-HEADS = {"confident": build_confident, "nv-embed": build_nv_embed}
+def build_colbert(folder: Path, kind: str = "xmod", *, dim: int = 8, seed: int = 0) -> Path:
+    """An encoder, with adapters of three languages where it is an xmod, and a linear layer;
+    its tokenizer knows a mask and markers."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig
+
+    from tests.tiny_models import edit_json, save_model
+
+    more = ("[MASK]", "[unused0]", "[unused1]")
+    sizes = SIZES | {"vocab_size": len(VOCABULARY) + len(more), "max_position_embeddings": 66}
+    if kind == "xmod":
+        sizes |= {"languages": ["en_XX", "de_DE", "pt_BR"], "adapter_reduction_factor": 2}
+    save_model(AutoConfig.for_model(kind, **sizes), folder, seed)
+    prefix = {"xmod": "roberta."}.get(kind, f"{kind}.")
+    body = load_file(folder / "model.safetensors")
+    random = torch.Generator().manual_seed(seed)
+    linear = {"linear.weight": torch.randn(dim, int(sizes["hidden_size"]), generator=random)}
+    weights = {prefix + name: each for name, each in body.items()} | linear
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    edit_json(folder / "config.json", architectures=["HF_ColBERT"])
+    save_tokenizer(folder, "[CLS] $A [SEP]", 64)
+    told = json.loads((folder / "tokenizer.json").read_text())
+    told["model"]["vocab"] |= {token: len(VOCABULARY) + n for n, token in enumerate(more)}
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    return folder
+
+
+HEADS = {"colbert": build_colbert, "confident": build_confident, "nv-embed": build_nv_embed}

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from operators.encode.colbert_xm import ColbertXm
 from operators.encode.dupmae import Dupmae
 from operators.encode.gem import Gem
 from operators.encode.jrt_repeat import JrtRepeat
@@ -15,6 +16,6 @@ from operators.encode.static_l0 import StaticL0
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-    Dupmae | Gem | JrtRepeat | NvEmbed | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
+    ColbertXm | Dupmae | Gem | JrtRepeat | NvEmbed | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
     Field(discriminator="kind"),
 ]

@@ -66,8 +66,11 @@ class Strategy(Protocol):
 
     engines: ClassVar[frozenset[str]]
     """The backends that can compute it."""
-    needs: ClassVar[tuple[pa.Field, ...]]
-    """Columns it reads beside the ids."""
+
+    @property
+    def needs(self) -> tuple[pa.Field, ...]:
+        """Columns it reads beside the ids."""
+        ...
 
     @property
     def kind(self) -> str:

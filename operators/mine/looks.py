@@ -1,6 +1,6 @@
 """What each source compares of a unit's queries: looked up in their own rows or in a table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow.compute
 
 from operators import columns
 from operators.arrays import to_ragged, whole
+from operators.mine.late import token_rows
 from operators.mine.pool import Marks, Places
 from operators.mine.runs import Runs
 from operators.mine.sources import OfTable, compared
@@ -30,6 +31,7 @@ class Looked:
     found: Marks
     matrix: Matrix | None = None
     terms: Runs | None = None
+    tokens: Runs | None = None
 
     def only(self, kept: Marks) -> "Looked":
         """The marked queries."""
@@ -38,6 +40,7 @@ class Looked:
             self.found[rows],
             None if self.matrix is None else self.matrix[rows],
             None if self.terms is None else self.terms.taken(rows),
+            None if self.tokens is None else self.tokens.taken(rows),
         )
 
 
@@ -72,22 +75,29 @@ def _read(
     looked = Looked(found)
     for field in fields:
         if field.name == columns.LEXICAL_IDS:
-            looked = Looked(looked.found, looked.matrix, _terms(rows, places, count))
-            continue
-        matrix = np.zeros((count, columns.dim_of(field)), np.float32)
-        matrix[places] = decoded(rows, field.name, artefact)
-        looked = Looked(looked.found & np.isfinite(matrix).all(axis=1), matrix, looked.terms)
+            looked = replace(looked, terms=_placed(_terms(rows), places, count))
+        elif field.name == columns.TOKEN_VECTORS:
+            looked = replace(
+                looked, tokens=_placed(token_rows(rows, columns.dim_of(field)), places, count)
+            )
+        else:
+            matrix = np.zeros((count, columns.dim_of(field)), np.float32)
+            matrix[places] = decoded(rows, field.name, artefact)
+            looked = replace(looked, found=found & np.isfinite(matrix).all(axis=1), matrix=matrix)
     return looked
 
 
-def _terms(rows: pa.Table, places: Places, count: int) -> Runs:
-    """The sparse vectors of the rows as those of `count` queries; empty where there is no row."""
+def _placed(runs: Runs, places: Places, count: int) -> Runs:
+    """Rows as those of `count` queries; empty where there is no row."""
+    which = np.full(count, len(runs), np.int64)
+    which[places] = np.arange(len(runs))
+    return Runs(runs.arrays, np.append(runs.bounds, runs.bounds[-1])).taken(which)
+
+
+def _terms(rows: pa.Table) -> Runs:
     ids, bounds = to_ragged(rows[columns.LEXICAL_IDS])
     weights, _ = to_ragged(rows[columns.LEXICAL_WEIGHTS])
-    ends = np.append(bounds.astype(np.int64), len(ids))  # an empty run last
-    which = np.full(count, len(rows), np.int64)
-    which[places] = np.arange(len(rows))
-    return Runs((ids, weights), ends).taken(which)
+    return Runs((ids, weights), bounds.astype(np.int64))
 
 
 def _none(schema: pa.Schema, names: list[str]) -> pa.Table:

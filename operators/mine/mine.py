@@ -24,7 +24,7 @@ from operators.mine.qrels import Qrels
 from operators.mine.rules import Option, Rule, names_of, rule
 from operators.mine.rules import schema as rules_schema
 from operators.mine.selection import Selection
-from operators.mine.sources import Bm25, Dense, Lexical
+from operators.mine.sources import Bm25, Dense, Late, Lexical
 from operators.mine.summary import summary
 from operators.storage.uri import absolute
 from operators.text.origin import texts_of
@@ -54,6 +54,8 @@ class Mine:
     """Vectors tables; the first one's scores are those that rules and outputs speak of."""
     lexical: tuple[Lexical, ...] = ()
     """Tables of sparse vectors; where no dense one is named, the first one's scores are those."""
+    late: tuple[Late, ...] = ()
+    """Tables of token vectors."""
     bm25: Bm25 | None = None
     inbook: Inbook | None = None
     """The positives' own neighbours, beside what is searched, whose first source scores them."""
@@ -103,8 +105,12 @@ class Mine:
     def index_names(self) -> tuple[str, ...]:
         """The names of the sources that are searched, in the order of their indexes."""
         kinds: tuple[tuple[str, tuple[Dense | Lexical, ...]], ...] = (
+    def source_names(self) -> tuple[str, ...]:
+        """What a negative's `sources` calls each source, in the order of their bits."""
+        kinds: tuple[tuple[str, tuple[Dense | Lexical | Late, ...]], ...] = (
             ("dense", self.dense),
             ("lexical", self.lexical),
+            ("late", self.late),
         )
         names = tuple(
             each.name or (kind if len(sources) == 1 else f"{kind}{place}")
@@ -120,8 +126,9 @@ class Mine:
 
     @property
     def tables(self) -> tuple[Dense | Lexical, ...]:
+    def tables(self) -> tuple[Dense | Lexical | Late, ...]:
         """The sources that are committed tables, in the order of their indexes."""
-        return (*self.dense, *self.lexical)
+        return (*self.dense, *self.lexical, *self.late)
 
     def asked_rules(self) -> tuple[Rule, ...]:
         """The rules, built."""
@@ -142,7 +149,8 @@ class Mine:
             each_source.check_installed("faiss", "approximate")
         dense = tuple(each_source.settled(each, around) for each in self.dense)
         lexical = tuple(each_source.settled(each, around) for each in self.lexical)
-        tables: tuple[Dense | Lexical, ...] = (*dense, *lexical)
+        late = tuple(each_source.settled(each, around) for each in self.late)
+        tables: tuple[Dense | Lexical | Late, ...] = (*dense, *lexical, *late)
         documents = texts_of(tables[0].vectors) if tables else self.documents
         if documents is None:
             raise ConfigError(("mine: bm25 alone needs 'documents', the texts that it searches",))
@@ -159,6 +167,7 @@ class Mine:
             self,
             dense=dense,
             lexical=lexical,
+            late=late,
             bm25=bm25,
             documents=documents,
             queries=self.queries or each_source.texts_of_queries(around.source),

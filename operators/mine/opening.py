@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.base import Ask, ParallelMap
-from operators.mine import ann, bm25, dense, lexical
+from operators.mine import ann, bm25, dense, late, lexical
 from operators.mine.index import Index, Part, Parts
 from operators.mine.words import Statistics, joined
 
 if TYPE_CHECKING:
     from operators.mine.mine import Mine
-    from operators.mine.sources import Dense, Lexical
+    from operators.mine.sources import Dense, Late, Lexical
 
 _FEW = 48 << 20
 """Values of a part's vectors up to which they are kept, not read again: 192 MiB of floats."""
@@ -64,6 +64,7 @@ def parts(
     """Part `part` of `of` of each source's index, in the order of their names."""
     opened: list[Part] = [_dense(each, part, of, resident=resident) for each in mine.dense]
     opened += [_lexical(each, part, of) for each in mine.lexical]
+    opened += [_late(each, part, of) for each in mine.late]
     if known is not None:
         opened.append(bm25.open_part(_texts(mine), known, part, of))
     return opened
@@ -92,6 +93,10 @@ def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:
 def _lexical(each: "Lexical", part: int, of: int) -> Part:
     index = lexical.lexical_index(each.vectors.uri, each.vectors.version, each.dense)
     return lexical.open_part(index, part, of)
+
+
+def _late(each: "Late", part: int, of: int) -> Part:
+    return late.open_part(late.late_index(each.vectors.uri, each.vectors.version), part, of)
 
 
 def _texts(mine: "Mine") -> bm25.Bm25Index:

@@ -71,6 +71,22 @@ class Lexical:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Late:
+    """A committed table of token vectors, compared by MaxSim with those of the queries.
+
+    Searched exactly, in memory: 4 bytes for each value of each token's vector.
+    """
+
+    vectors: Beside
+    queries: Beside = Beside()
+    """Token vectors of the queries, by id; where none is named, the phase's own rows have them."""
+    name: str = ""
+    """What a negative's `sources` calls it."""
+    same_space: bool = True
+    """Refuse vectors of queries and documents that another model or pooling made."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Bm25:
     """BM25 over the documents' texts, with statistics of the whole collection."""
 
@@ -91,9 +107,11 @@ _COLUMNS = {
     "kinds": (columns.KIND, "selection.local"),
 }
 OfTable = TypeVar("OfTable", bound="Dense | Lexical")
+OfTable = TypeVar("OfTable", bound="Dense | Lexical | Late")
 """A source that is a committed table."""
 _NEEDED = {
     FINEST_FIRST[0]: "vectors, or 'queries' beside for those of the queries",
+    columns.TOKEN_VECTORS: "token vectors (encode, strategy colbert-xm)",
     columns.LEXICAL_IDS: "sparse vectors (encode, strategy splade or dupmae)",
 }
 
@@ -126,8 +144,12 @@ def searched(source: OfTable, table: Beside) -> list[pa.Field]:
 
 def compared(source: OfTable, schema: pa.Schema, where: str = "") -> list[pa.Field]:
     """The columns that the source compares; ContractError where one lacks."""
-    wanted: list[tuple[str, ...]] = [] if isinstance(source, Dense) else [(columns.LEXICAL_IDS,)]
-    if isinstance(source, Dense) or source.dense:
+    wanted: list[tuple[str, ...]] = []
+    if isinstance(source, Late):
+        wanted.append((columns.TOKEN_VECTORS,))
+    if isinstance(source, Lexical):
+        wanted.append((columns.LEXICAL_IDS,))
+    if isinstance(source, Dense) or (isinstance(source, Lexical) and source.dense):
         wanted.append(FINEST_FIRST)
     found = []
     for names in wanted:

@@ -104,7 +104,7 @@ def texts(mine: "Mine", table: pa.Table) -> list[str]:
 def asked(mine: "Mine", table: pa.Table, looked: Sequence[Looked]) -> list[Asked]:
     """The queries as each source wants them, in the order of the sources."""
     ids, hashes = whole(table["id"]), whole(table["content_hash"])
-    every = [Asked(ids, hashes, each.matrix, terms=each.terms) for each in looked]
+    every = [Asked(ids, hashes, each.matrix, None, each.terms, each.tokens) for each in looked]
     if mine.bm25 is not None:
         every.append(Asked(ids, hashes, None, texts(mine, table)))
     return every

@@ -38,6 +38,7 @@ CASES = {
     "jrt-repeat": Case("qwen3"),
     "prefix-lm": Case("mistral", {"prefix": 3}),
     "pooled": Case("bert"),
+    "colbert-xm": Case("colbert", {"language": "en_XX"}),
     "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
     "nv-embed": Case("nv-embed"),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),

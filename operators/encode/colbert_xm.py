@@ -1,0 +1,132 @@
+"""A vector for every token, with adapters of the row's language (TECHNIQUES `colbert-xm`)."""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from operators import columns
+from operators.arrays import whole
+from operators.base import STRICT
+from operators.encode import languages, punctuation
+from operators.encode.languages import Numbered
+from operators.encode.shape import Shape
+from operators.encode.strategy import Encoded, Encoding, Opening, cut
+from operators.errors import ModelError
+from operators.model import Folder
+
+if TYPE_CHECKING:
+    from operators.encode.loop import Ragged
+
+_MARKERS = {"query": "[unused0]", "passage": "[unused1]"}
+_MASKS = ("[MASK]", "<mask>")
+
+
+@dataclass(frozen=True, config=STRICT)
+class ColbertXm:
+    """Add `token_vectors`: each token's state through the folder's `linear.weight`, length one.
+
+    The folder is a ColBERT: an encoder's weights and `linear.weight`, (values, width) without
+    bias. A query has exactly `query_tokens` tokens, filled up with mask tokens that are attended
+    and kept; a passage loses the vectors of its punctuation, after they were seen.
+    """
+
+    engines: ClassVar[frozenset[str]] = frozenset({"torch"})
+    own_pooling: ClassVar[bool] = True
+
+    kind: Literal["colbert-xm"] = "colbert-xm"
+    role: Literal["passage", "query"] = "passage"
+    query_tokens: Annotated[int, Field(ge=4)] = 32
+    marker: str | None = None
+    """The token behind the first one; None is [unused0] for queries and [unused1] for passages,
+    empty is none."""
+    punctuation: Literal["dropped", "kept"] = "dropped"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a passage's vectors how many are kept: the means of clusters of those that are alike."""
+    language: str = ""
+    """The adapters of every row; empty goes by the column `lang`; none for a model without any."""
+    languages: dict[str, str] = Field(default_factory=dict)
+    """Adapters for languages that have none of their own, by what the column calls them."""
+
+    @property
+    def needs(self) -> tuple[pa.Field, ...]:
+        """`truncated`, and `lang` where rows differ in it."""
+        return (columns.TRUNCATED,) if self.language else (columns.TRUNCATED, columns.LANG)
+
+    def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
+        languages.check(folder, model, self.language, self.languages)
+        self._tokens(folder, model)
+        return [columns.token_vectors(_dim(folder, model)), columns.TRUNCATED]
+
+    def open(self, opening: Opening) -> Encoding:
+        from operators.encode import probe, token_vectors
+        from operators.encode.loop import Loop, Ragged
+
+        network = token_vectors.opened(opening, adapters=self.language != "none")
+        probe.check_vectors(opening.folder, token_vectors.Mean(network))
+        loop = Loop(network, opening.budget)
+        dropped = punctuation.ids(opening.folder) if self._drops else np.zeros(0, np.int32)
+
+        def encode(rows: Ragged, table: pa.Table) -> Encoded:
+            rows, shorter = self._marked(rows, opening)
+            number, unknown = self._numbers(opening.folder, table)
+            kept = ~np.isin(rows.ids, dropped)
+            found = token_vectors.collected(loop, rows, number, kept)
+            if self.share < 1 and self.role == "passage":
+                found = found.pooled(self.share)
+            encoded = found.encoded(unknown)
+            return cut(encoded, table, shorter)
+
+        return encode
+
+    @property
+    def _drops(self) -> bool:
+        return self.role == "passage" and self.punctuation == "dropped"
+
+    def _numbers(self, folder: Folder, table: pa.Table) -> Numbered:
+        if self.language:
+            return languages.alike(folder, self.language, len(table))
+        return languages.numbered(folder, whole(table[columns.LANG.name]), self.languages)
+
+    def _tokens(self, folder: Folder, model: str) -> tuple[int, int]:
+        """The ids of the marker and of the mask, -1 for none; ModelError where one lacks."""
+        known = punctuation.vocabulary(folder)
+        marker = _MARKERS[self.role] if self.marker is None else self.marker
+        if marker and marker not in known:
+            problem = f"has no token {marker!r}; name as 'marker' what it was trained with, or ''"
+            raise ModelError(model, problem)
+        mask = next((known[each] for each in _MASKS if each in known), -1)
+        if mask < 0 and self.role == "query":
+            raise ModelError(model, "has no mask token, with which queries are filled up")
+        return known[marker] if marker else -1, mask
+
+    def _marked(self, rows: "Ragged", opening: Opening) -> tuple["Ragged", "np.ndarray"]:
+        """The rows with their marker, queries filled up, and which rows were cut for it."""
+        from operators.encode.loop import Ragged
+        from operators.encode.rows import joined, same, shortened, sliced
+
+        marker, mask = self._tokens(opening.folder, opening.model)
+        most = self.query_tokens if self.role == "query" else opening.folder.max_length
+        room = most - (marker >= 0)
+        rows, shorter = shortened(rows, room, opening.folder, opening.model)
+        lengths, one = rows.lengths, np.minimum(rows.lengths, 1)
+        behind = same(np.array([marker] if marker >= 0 else [], np.int32), len(lengths))
+        parts = [sliced(rows, np.zeros_like(one), one), behind, sliced(rows, one, lengths)]
+        if self.role == "query":
+            lacking = room - lengths
+            ends = np.concatenate([[0], np.cumsum(lacking)]).astype(np.int32)
+            parts.append(Ragged(np.full(ends[-1], mask, np.int32), ends))
+        return joined(*parts), shorter
+
+
+def _dim(folder: Folder, model: str) -> int:
+    """Values of a token's vector, from the header of the weights."""
+    from safetensors import safe_open
+
+    for file in folder.weights:
+        with safe_open(file, framework="numpy") as weights:
+            if "linear.weight" in weights.keys():  # noqa: SIM118 - it is no mapping
+                return int(weights.get_slice("linear.weight").get_shape()[0])
+    raise ModelError(model, "is no ColBERT: its weights lack linear.weight")

@@ -1,0 +1,118 @@
+"""A committed table's token vectors as an index: the sum of each query token's nearest (MaxSim)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from operators import columns
+from operators.arrays import to_ragged, whole
+from operators.errors import ContractError, TableError
+from operators.mine.groups import Atom, atoms_of, read_documents, share
+from operators.mine.held import Held, nearest
+from operators.mine.pool import Asked, Places, Scores
+from operators.mine.runs import Runs
+from operators.mine.topk import Hits
+from operators.quantize.kernels import Matrix, Rows
+from operators.quantize.maxsim import maxsim, maxsim_of_all
+from operators.storage.parquet import read_group
+from operators.storage.table import Table
+
+
+@dataclass(frozen=True)
+class LateIndex:
+    """The token vectors of a table's version: plain data, told to every part."""
+
+    uri: str
+    dim: int
+    atoms: tuple[Atom, ...]
+
+    def __len__(self) -> int:
+        return sum(atom.rows for atom in self.atoms)
+
+
+def late_index(uri: str, version: int) -> LateIndex:
+    """The index of a version, from its log and footers; TableError where it has no row."""
+    field = Table(uri).schema(version).field(columns.TOKEN_VECTORS)
+    atoms = atoms_of(uri, version)
+    if not atoms:
+        raise TableError(uri, f"version {version} has no row; there is nothing to search")
+    return LateIndex(uri, columns.dim_of(field), atoms)
+
+
+def open_part(index: LateIndex, part: int = 0, of: int = 1) -> "LatePart":
+    """Part `part` of `of` runs of row groups, its token vectors in memory as floats.
+
+    TableError where the column cannot be read.
+    """
+    atoms = [atom for atom in index.atoms if share(atom, len(index), of) == part]
+    held = Held.of(
+        [read_documents(index.uri, atom) for atom in atoms], atoms[0].first_row if atoms else 0
+    )
+    try:
+        read = [read_group(index.uri, a.path, a.group, [columns.TOKEN_VECTORS]) for a in atoms]
+        found = [token_rows(each, index.dim) for each in read]
+    except ValueError as error:
+        raise TableError(index.uri, f"{columns.TOKEN_VECTORS}: {error}") from error
+    return LatePart(index, held, Runs.joined(found, (np.zeros((0, index.dim), np.float32),)))
+
+
+def token_rows(table: pa.Table, dim: int) -> Runs:
+    """The token vectors of a table's rows, as matrices of `dim` values a row."""
+    values, bounds = to_ragged(whole(table[columns.TOKEN_VECTORS]))
+    if (bounds % dim).any():
+        raise ValueError(f"a row's values are no multiple of {dim}")
+    return Runs((values.reshape(-1, dim),), (bounds // dim).astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class LatePart:
+    """Exact search of every token vector of a part; rows without any are no hits."""
+
+    index: LateIndex
+    held: Held
+    tokens: Runs
+
+    def size(self) -> int:
+        return len(self.held)
+
+    def search(self, asked: Asked, k: int) -> Hits:
+        return self.held.hits([self._near(asked, query, k) for query in range(len(asked))], k)
+
+    def documents(self, rows: Rows) -> pa.Table:
+        return self.held.documents(rows)
+
+    def locate(self, ids: pa.Array) -> Rows:
+        return self.held.locate(ids)
+
+    def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
+        scores = np.full(len(rows), np.nan, np.float32)
+        for one, pairs in self.held.by_query(query, rows):
+            scores[pairs] = self._exact(_of(asked, one), rows[pairs] - self.held.first_row)
+        return scores
+
+    def _near(self, asked: Asked, query: int, k: int) -> tuple[Places, Scores]:
+        """The k best places and what may tie with the last of them, with their scores."""
+        tokens = _of(asked, query)
+        if tokens.shape[1] != self.index.dim:
+            needed = f"token vectors of {self.index.dim} values, as {self.index.uri} has them"
+            raise ContractError("mine", columns.TOKEN_VECTORS, needed, str(tokens.shape[1]))
+        [matrix] = self.tokens.arrays
+        rough = maxsim_of_all(tokens, matrix, self.tokens.bounds)
+        there = np.flatnonzero(np.isfinite(rough))
+        slack = 4 * float(np.finfo(np.float32).eps) * (self.index.dim + 2) * max(1, len(tokens))
+        some = there[nearest(rough[there], k, slack)]
+        return some, self._exact(tokens, some)
+
+    def _exact(self, tokens: Matrix, places: npt.NDArray[np.int64]) -> Scores:
+        """The scores of one query, each by its two sets of vectors alone."""
+        found = [maxsim(tokens, self.tokens[int(place)][0]) for place in places]
+        return np.array(found, np.float32)
+
+
+def _of(asked: Asked, query: int) -> Matrix:
+    if asked.tokens is None:
+        raise ContractError("mine", columns.TOKEN_VECTORS, "token vectors", "none of the queries")
+    matrix: Matrix = asked.tokens[query][0]
+    return matrix
