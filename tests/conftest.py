@@ -35,6 +35,7 @@ BUCKET = "lake"
 _LONG = frozenset(
     {
         "operators/distil/test_training.py",
+        "operators/encode/test_colbert_xm.py",
         "operators/encode/test_dupmae.py",
         "operators/encode/test_encode.py",
         "operators/encode/test_nv_embed.py",

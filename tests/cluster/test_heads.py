@@ -1,5 +1,6 @@
 """Strategies with heads of their own, from a config to committed tables, and mined by."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
 from operators.arrays import to_matrix, to_ragged
+from operators.quantize.maxsim import maxsim
 from pipelines.config import parse
 from tests.lake import beir
-from tests.pipeline_builders import rows_of
-from tests.tiny_heads import build_masked, build_nv_embed
+from tests.pipeline_builders import lines, quarantined, rows_of, write_files
+from tests.tiny_heads import build_colbert, build_masked, build_nv_embed
 from tests.tiny_models import VOCABULARY
 
 SPLADE = {"strategy": {"kind": "splade", "top_k": 30}}
@@ -31,7 +33,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config(root: Path, name: str, encode: dict[str, Any], mine: dict[str, Any]) -> str:
+def config(
+    root: Path,
+    name: str,
+    encode: dict[str, Any],
+    mine: dict[str, Any],
+    asked: dict[str, Any] | None = None,
+) -> str:
+    """Documents and queries encoded, the latter as `asked` says if it does, and mined."""
     source = str(root / "beir")
     told = {
         "qrels": {"uri": f"{source}/qrels/train.tsv"},
@@ -39,10 +48,13 @@ def config(root: Path, name: str, encode: dict[str, Any], mine: dict[str, Any]) 
         "selection": {"negatives": 5, "range_max": 20},
         **mine,
     }
-    steps = [{"tokenize": {"model": "tiny"}}, {"encode": {"model": "tiny", **encode}}]
+    steps, other = (
+        [{"tokenize": {"model": "tiny"}}, {"encode": {"model": "tiny", **each}}]
+        for each in (encode, asked or encode)
+    )
     phases: dict[str, Any] = {
         "documents": {"read": {"uri": source}, "steps": steps},
-        "queries": {"read": {"uri": source, "part": "queries"}, "steps": steps},
+        "queries": {"read": {"uri": source, "part": "queries"}, "steps": other},
         "negatives": {"read": {"phase": "queries"}, "steps": [{"mine": told}]},
     }
     for phase, each in phases.items():
@@ -63,6 +75,12 @@ def sparse(table: Any) -> Any:
     matrix = np.zeros((len(table), len(VOCABULARY)), np.float32)
     matrix[np.repeat(np.arange(len(table)), np.diff(offsets)), ids] = weights
     return matrix
+
+
+def token_sets(table: str) -> list[Any]:
+    """The token vectors of each row, by id."""
+    values, offsets = to_ragged(rows_of(table)["token_vectors"])
+    return [values[a:b].reshape(-1, 8) for a, b in itertools.pairwise(offsets)]
 
 
 def check_negatives(home: Path, scores: Any) -> None:
@@ -105,6 +123,47 @@ def test_sparse_vectors_stand_beside_dense_ones_and_bm25(world) -> None:
     rows = rows_of(str(home / "negatives")).to_pylist()
     named = {name for row in rows for each in row["sources"] for name in each.split("+")}
     assert named == {"dense", "lexical", "bm25"}
+
+
+def test_token_vectors_propose_by_maxsim_and_languages_are_of_the_row(tmp_path) -> None:
+    build_colbert(tmp_path / "model")
+    beir(tmp_path)
+    own = {"kind": "colbert-xm", "language": "en_XX"}
+    asked = {"strategy": {**own, "role": "query", "query_tokens": 16}}
+    mine = {"late": [{"vectors": {"phase": "documents"}}]}
+    told = config(tmp_path, "late", {"strategy": {**own, "share": 0.7}}, mine, asked)
+    run_pipeline(parse(told), LocalRunner(), Progress(quiet=True))
+    home = tmp_path / "late"
+    documents, queries = (token_sets(str(home / name)) for name in ("documents", "queries"))
+    assert {len(each) for each in queries} == {16}
+    check_negatives(home, np.array([[maxsim(q, d) for d in documents] for q in queries]))
+    rows = rows_of(str(home / "negatives")).to_pylist()
+    assert {each for row in rows for each in row["sources"]} == {"late"}
+
+
+def test_a_row_without_adapters_of_its_language_is_put_aside(tmp_path) -> None:
+    build_colbert(tmp_path / "model")
+    spoken = ["en", "de", "uk", "xx"]
+    rows = [{"id": each, "text": "the same words", "lang": each} for each in spoken]
+    source = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(rows)})
+    strategy = {"kind": "colbert-xm", "languages": {"uk": "de_DE"}}
+    phase = {
+        "read": {"uri": source, "keep": ["lang"]},
+        "steps": [
+            {"tokenize": {"model": "tiny"}},
+            {"encode": {"model": "tiny", "strategy": strategy}},
+        ],
+        "write": {"table": str(tmp_path / "t"), "gate": {"max_bad_rows": 0.5}},
+    }
+    told = {"models": {"tiny": {"path": str(tmp_path / "model")}}, "phases": {"documents": phase}}
+    told["phases"]["documents"]["write"]["gate"]["min_rows"] = 0.5
+    run_pipeline(parse(yaml.safe_dump(told)), LocalRunner(), Progress(quiet=True))
+    german, english, ukrainian = token_sets(str(tmp_path / "t"))
+    assert (german == ukrainian).all()
+    assert np.abs(german - english).max() > 1e-3
+    assert quarantined(str(tmp_path / "t")) == {
+        ("xx", "its language 'xx' has no adapters; map it under languages")
+    }
 
 
 def test_nv_embed_becomes_a_table_whose_queries_leave_their_instruction_out(tmp_path) -> None:
