@@ -104,9 +104,6 @@ class Mine:
     @property
     def index_names(self) -> tuple[str, ...]:
         """The names of the sources that are searched, in the order of their indexes."""
-        kinds: tuple[tuple[str, tuple[Dense | Lexical, ...]], ...] = (
-    def source_names(self) -> tuple[str, ...]:
-        """What a negative's `sources` calls each source, in the order of their bits."""
         kinds: tuple[tuple[str, tuple[Dense | Lexical | Late, ...]], ...] = (
             ("dense", self.dense),
             ("lexical", self.lexical),
@@ -125,7 +122,6 @@ class Mine:
         return (*self.index_names, "inbook") if self.inbook is not None else self.index_names
 
     @property
-    def tables(self) -> tuple[Dense | Lexical, ...]:
     def tables(self) -> tuple[Dense | Lexical | Late, ...]:
         """The sources that are committed tables, in the order of their indexes."""
         return (*self.dense, *self.lexical, *self.late)

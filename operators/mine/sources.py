@@ -106,7 +106,6 @@ _COLUMNS = {
     "parents": (columns.PARENT_ID, "the rules siblings and strangers, and inbook"),
     "kinds": (columns.KIND, "selection.local"),
 }
-OfTable = TypeVar("OfTable", bound="Dense | Lexical")
 OfTable = TypeVar("OfTable", bound="Dense | Lexical | Late")
 """A source that is a committed table."""
 _NEEDED = {
