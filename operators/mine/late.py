@@ -86,6 +86,9 @@ class LatePart:
     def locate(self, ids: pa.Array) -> Rows:
         return self.held.locate(ids)
 
+    def children(self, parents: pa.Array) -> tuple[Rows, Places]:
+        return self.held.children(parents)
+
     def score(self, asked: Asked, query: Places, rows: Rows) -> Scores:
         scores = np.full(len(rows), np.nan, np.float32)
         for one, pairs in self.held.by_query(query, rows):
