@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import digest, families, hub, modules, presets
 from operators.base import STRICT
 from operators.errors import ModelError
+from operators.instruction import Instruction
 from operators.wrapped import unwrapped
 
 Role = Literal["passage", "query"]
@@ -43,8 +44,22 @@ class Model:
     """Tokens a text may have, special tokens included; 0 is what the model says."""
     prompts: dict[str, str] | None = None
     """Text put before a passage or query, by role; instead of the model's own."""
+<<<<<<< HEAD
     family: families.Kind | None = None
     """What the model must be, or it is refused; None takes any, and what its preset says."""
+=======
+    instruction: Instruction | None = None
+    """Task and examples before a query; instead of a prompt. Passages never get it."""
+    ending: str = ""
+    """A token of the model that every row ends with, such as </s>; put there where its tokenizer
+    puts none."""
+
+    @model_validator(mode="after")
+    def _one_prompt_for_queries(self) -> "Model":
+        if self.instruction and "query" in (self.prompts or {}):
+            raise ValueError("prompts has one for a query, and instruction as well; keep one")
+        return self
+>>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
 
 
 @plain(frozen=True)
@@ -71,6 +86,8 @@ class Folder:
     modules: modules.Modules
     prompts: dict[str, str]
     default_prompt: str
+    ending: str
+    """A token that every row ends with, whatever the tokenizer puts there; "" for none."""
 
 
 def resolve(model: Model) -> Folder:
@@ -109,7 +126,15 @@ def resolve(model: Model) -> Folder:
         modules=parts,
         prompts=prompts,
         default_prompt=str(stated.get("default_prompt_name") or ""),
+        ending=model.ending,
     )
+
+
+def prompts_of(model: Model, folder: Folder, role: Role) -> tuple[str, ...]:
+    """The text before every row of `role`; where it has examples, also with fewer, at last none."""
+    if role == "query" and model.instruction is not None:
+        return model.instruction.prompts()
+    return (prompt_of(model, folder, role),)
 
 
 def prompt_of(model: Model, folder: Folder, role: Role) -> str:
@@ -143,8 +168,9 @@ def identity(model: Model) -> dict[str, str]:
         "max_length": str(folder.max_length),
         "truncation": folder.truncation_side,
         "lower_case": str(folder.lower_case),
-        "prompt passage": prompt_of(model, folder, "passage"),
-        "prompt query": prompt_of(model, folder, "query"),
+        "prompt passage": "\0".join(prompts_of(model, folder, "passage")),
+        "prompt query": "\0".join(prompts_of(model, folder, "query")),
+        **({"ending": model.ending} if model.ending else {}),
     }
 
 

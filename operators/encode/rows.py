@@ -8,7 +8,7 @@ import numpy.typing as npt
 from operators.encode.loop import Ragged
 from operators.errors import ModelError
 from operators.model import Folder
-from operators.text.tokenizer import load
+from operators.text.tokenizer import complete
 
 Ids = npt.NDArray[np.int32]
 Marks = npt.NDArray[np.bool_]
@@ -23,7 +23,7 @@ class Ends(NamedTuple):
 
 def ends(folder: Folder) -> Ends:
     """How many special tokens stand at the ends of every row."""
-    own = np.array(load(folder).encode("a").special_tokens_mask, np.bool_)
+    own = np.array(complete(folder, str(folder.path)).encode("a").special_tokens_mask, np.bool_)
     if own.all():
         return Ends(0, 0)
     return Ends(int(np.argmin(own)), int(np.argmin(own[::-1])))

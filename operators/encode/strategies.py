@@ -8,14 +8,32 @@ from operators.encode.colbert_xm import ColbertXm
 from operators.encode.dupmae import Dupmae
 from operators.encode.gem import Gem
 from operators.encode.jrt_repeat import JrtRepeat
+from operators.encode.matryoshka import Matryoshka
 from operators.encode.nv_embed import NvEmbed
 from operators.encode.pooled import Pooled
 from operators.encode.prefix_lm import PrefixLm
+from operators.encode.rcnn_pool import RcnnPool
 from operators.encode.splade import Splade
 from operators.encode.static_l0 import StaticL0
+from operators.encode.token_prepending import TokenPrepending
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
+<<<<<<< HEAD
     ColbertXm | Dupmae | Gem | JrtRepeat | NvEmbed | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
+=======
+    Dupmae
+    | Gem
+    | JrtRepeat
+    | Matryoshka
+    | NvEmbed
+    | Pooled
+    | PrefixLm
+    | RcnnPool
+    | Splade
+    | StaticL0
+    | TokenPrepending
+    | Ullme,
+>>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
     Field(discriminator="kind"),
 ]

@@ -11,7 +11,7 @@ from operators.encode.shape import Shape, decide
 from operators.encode.strategy import Engine, Precision
 from operators.model import Folder, Model, resolve
 from operators.teach.protocol import Marks, Scored, Scorer
-from operators.text.tokenizer import Tokenize, Tokenizer, encode
+from operators.text.tokenizer import Tokenize, Tokenizer, tokens
 
 if TYPE_CHECKING:
     import torch
@@ -79,10 +79,7 @@ class _Scorer:
         from operators.encode.loop import Ragged
 
         coded = column.dictionary_encode()
-        ids, lengths, _ = encode(tokenizer, list(coded.dictionary.to_numpy(zero_copy_only=False)))
-        offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
-        prompts = None
-        if tokenizer.prompt_tokens >= 0:
-            prompts = np.full(len(lengths), tokenizer.prompt_tokens, np.int32)
-        vectors = self.loop.encode_unit(Ragged(ids, offsets, prompts))
-        return vectors, np.asarray(coded.indices, np.int64), lengths <= tokenizer.floor
+        found = tokens(tokenizer, list(coded.dictionary.to_numpy(zero_copy_only=False)))
+        offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(found.lengths, dtype=np.int32)])
+        vectors = self.loop.encode_unit(Ragged(found.ids, offsets, found.prompts))
+        return vectors, np.asarray(coded.indices, np.int64), found.empty

@@ -62,7 +62,9 @@ class Passages:
                 found = f"{name} already; leave it out of keep"
                 raise ContractError(self.name, name, "a column of its own", found)
         folder = resolve(self.model)
-        room = folder.max_length - tokenizer.load(folder).num_special_tokens_to_add(False)
+        room = folder.max_length - tokenizer.complete(
+            folder, self.model.path
+        ).num_special_tokens_to_add(False)
         if self.tokens > room:
             problem = f"tokens is {self.tokens}, but model {self.model.path} takes {room}"
             raise ConfigError((f"passages: {problem}",))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from operators.arrays import ragged_column
 from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
 from operators.errors import ModelError
-from operators.model import Folder, Model, Role, prompt_of, resolve
+from operators.model import Folder, Model, Role, prompts_of, resolve
+from operators.text.ending import ended
 
 CHARACTERS_A_CALL = 1 << 20
 """The tokenizer needs about 110 bytes for each."""
@@ -61,35 +62,49 @@ class Tokenize:
     def tokenizer(self) -> "Tokenizer":
         """The tokenizer set to this step's prompt and length; ModelError if that is too short."""
         folder = resolve(self._model())
-        prompt = self._prompt(folder)
-        encoder = loaded(folder)
-        specials = encoder.num_special_tokens_to_add(False)
-        bare = encoder.encode(prompt)
-        leading = len(bare.ids) - (1 if bare.ids and bare.special_tokens_mask[-1] else 0)
-        if folder.max_length <= (len(bare.ids) if prompt else specials):
+        words = _words(folder, folder.ending, self.model.path)
+        encoder = _limited(words, folder.max_length, folder.truncation_side)
+        left_out = self._leaves_prompt_out(folder)
+        prompts = [_measured(encoder, text, left_out) for text in self._prompts(folder)]
+        shortest = prompts[-1]
+        if folder.max_length <= shortest.alone:
             raise ModelError(
                 self.model.path,
-                f"{folder.max_length} tokens leave no room for a text after its prompt {prompt!r}",
+                f"{folder.max_length} tokens leave no room for a text after its prompt "
+                f"{shortest.text!r}",
             )
-        left_out = self._leaves_prompt_out(folder)
-        return Tokenizer(
-            encoder,
-            prompt,
-            leading if left_out else -1,
-            floor=len(bare.ids) if left_out else specials,
-            head=0 if folder.truncation_side == "left" else folder.max_length * CHARACTERS_A_TOKEN,
-        )
+        head = 0 if folder.truncation_side == "left" else folder.max_length * CHARACTERS_A_TOKEN
+        return Tokenizer(encoder, tuple(prompts), head)
 
     def _model(self) -> Model:
+<<<<<<< HEAD
         length = self.max_length or self.model.max_length
         return replace(self.model, max_length=length)
+=======
+        return replace(self.model, max_length=self.max_length or self.model.max_length)
+>>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
 
-    def _prompt(self, folder: Folder) -> str:
-        return prompt_of(self.model, folder, self.role) if self.prompt is None else self.prompt
+    def _prompts(self, folder: Folder) -> tuple[str, ...]:
+        if self.prompt is not None:
+            return (self.prompt,)
+        return prompts_of(self.model, folder, self.role)
 
     def _leaves_prompt_out(self, folder: Folder) -> bool:
         pooling = folder.modules.pooling
-        return pooling is not None and not pooling.include_prompt and bool(self._prompt(folder))
+        left_out = pooling is not None and not pooling.include_prompt
+        return left_out and bool(self._prompts(folder)[0])
+
+
+class Prompt(NamedTuple):
+    """A text before every row, and what it comes to in tokens."""
+
+    text: str
+    alone: int
+    """Tokens of a row of nothing else."""
+    left_out: int
+    """Leading tokens the pooling leaves out; -1 where it takes them all."""
+    floor: int
+    """Tokens a row has when its text gives none."""
 
 
 @plain(frozen=True)
@@ -97,80 +112,133 @@ class Tokenizer:
     """A `tokenizers.Tokenizer` set up for one step."""
 
     encoder: Any
-    prompt: str
-    prompt_tokens: int
-    """Leading tokens the pooling leaves out; -1 where it takes them all."""
-    floor: int
-    """Tokens a row has when its text gives none."""
+    prompts: tuple[Prompt, ...]
+    """A row has the first that leaves all of its text room, or else the last."""
     head: int
     """Characters that surely fill the length; 0 where the end of a text is kept."""
+
+    @property
+    def floor(self) -> int:
+        """Tokens that a row has after the last of the prompts when its text gives none."""
+        return self.prompts[-1].floor
+
+
+class Tokens(NamedTuple):
+    """All rows' ids end to end, and of each row what became of it."""
+
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int32]
+    truncated: npt.NDArray[np.bool_]
+    """It lost tokens to the length."""
+    empty: npt.NDArray[np.bool_]
+    """No token is left of its text."""
+    prompts: npt.NDArray[np.int32] | None
+    """Leading tokens the pooling leaves out; None where it takes them all."""
+
+
+class _Words(NamedTuple):
+    """What decides the ids of a text; `model` is what an error names."""
+
+    file: Path
+    stamp: int
+    lower_case: bool
+    ending: str
+    model: str
 
 
 def load(folder: Folder) -> Any:
     """The folder's `tokenizers.Tokenizer` without truncation or padding."""
-    return _load(folder.tokenizer, folder.lower_case)
+    return _read(_words(folder))
 
 
-def _load(file: Path, lower_case: bool) -> Any:
+def complete(folder: Folder, model: str) -> Any:
+    """`load` with the token that the model's `ending` puts behind every row where it did not."""
+    return _read(_words(folder, folder.ending, model))
+
+
+def loaded(folder: Folder) -> Any:
+    """`load`, set to the folder's length, and kept for the units a process opens the step for."""
+    return _limited(_words(folder), folder.max_length, folder.truncation_side)
+
+
+def _words(folder: Folder, ending: str = "", model: str = "") -> _Words:
+    stamp = folder.tokenizer.stat().st_mtime_ns
+    return _Words(folder.tokenizer, stamp, folder.lower_case, ending, model)
+
+
+@lru_cache(maxsize=8)
+def _limited(words: _Words, length: int, side: str) -> Any:
+    encoder = _read(words)
+    encoder.enable_truncation(length, direction=side)
+    return encoder
+
+
+def _read(words: _Words) -> Any:
     from tokenizers import Tokenizer as Encoder
     from tokenizers import normalizers
 
-    encoder = Encoder.from_file(str(file))
+    encoder = Encoder.from_file(str(words.file))
+    encoder.no_padding()
+    if words.ending and encoder.encode("a").tokens[-1:] != [words.ending]:
+        encoder = Encoder.from_str(ended(words.file, words.ending, words.model))
     encoder.no_padding()
     encoder.no_truncation()
-    if lower_case:
+    if words.lower_case:
         own = [encoder.normalizer] if encoder.normalizer is not None else []
         encoder.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return encoder
 
 
-def loaded(folder: Folder) -> Any:
-    """`load`, set to the folder's length, and kept for the units a process opens the step for."""
-    stamp = folder.tokenizer.stat().st_mtime_ns
-    return _load_once(
-        folder.tokenizer, stamp, folder.lower_case, folder.max_length, folder.truncation_side
-    )
-
-
-@lru_cache(maxsize=8)
-def _load_once(file: Path, stamp: int, lower_case: bool, length: int, side: str) -> Any:
-    encoder = _load(file, lower_case)
-    encoder.enable_truncation(length, direction=side)
-    return encoder
+def _measured(encoder: Any, text: str, left_out: bool) -> Prompt:
+    specials = encoder.num_special_tokens_to_add(False)
+    bare = encoder.encode(text)
+    alone = len(bare.ids) if text else specials
+    backwards = enumerate(reversed(bare.special_tokens_mask))
+    trailing = next((place for place, own in backwards if not own), 0)
+    leading = alone - trailing
+    return Prompt(text, alone, leading if left_out else -1, alone if left_out else specials)
 
 
 def encode(
     tokenizer: Tokenizer, texts: list[str]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """All rows' ids end to end, ids a row, and whether a row lost tokens to the length."""
+    found = tokens(tokenizer, texts)
+    return found.ids, found.lengths, found.truncated
+
+
+def tokens(tokenizer: Tokenizer, texts: list[str]) -> Tokens:
+    """Tokenize texts, each behind the first of the prompts that leaves all of it room."""
     ids: list[npt.NDArray[np.int32]] = []
     lengths = np.zeros(len(texts), np.int32)
     truncated = np.zeros(len(texts), np.bool_)
+    chosen = np.zeros(len(texts), np.int32)
     for start, stop in calls(texts, CHARACTERS_A_CALL):
         found = _encode_call(tokenizer, texts[start:stop])
-        lengths[start:stop] = [len(row) for row in found]
-        truncated[start:stop] = [bool(row.overflowing) for row in found]
-        ids.append(np.fromiter(chain.from_iterable(row.ids for row in found), np.int32))
-    return np.concatenate([np.zeros(0, np.int32), *ids]), lengths, truncated
+        lengths[start:stop] = [len(row) for row, _ in found]
+        truncated[start:stop] = [bool(row.overflowing) for row, _ in found]
+        chosen[start:stop] = [number for _, number in found]
+        ids.append(np.fromiter(chain.from_iterable(row.ids for row, _ in found), np.int32))
+    floors = np.array([prompt.floor for prompt in tokenizer.prompts], np.int32)[chosen]
+    left_out = np.array([prompt.left_out for prompt in tokenizer.prompts], np.int32)
+    prompts = left_out[chosen] if left_out[0] >= 0 else None
+    whole = np.concatenate([np.zeros(0, np.int32), *ids])
+    return Tokens(whole, lengths, truncated, lengths <= floors, prompts)
 
 
 def _tokenize(tokenizer: Tokenizer, table: pa.Table) -> pa.Table:
     # A tokenizer takes Python strings only: the one place where text leaves Arrow.
     column: Any = table["text"].fill_null(pa.scalar(""))
     texts = list(column.to_numpy())
-    ids, lengths, truncated = encode(tokenizer, texts)
-    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    found = tokens(tokenizer, texts)
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(found.lengths, dtype=np.int32)])
     out = table.drop_columns(["text"])
-    out = assign(out, columns.INPUT_IDS, ragged_column(ids, offsets))
-    out = assign(out, columns.N_TOKENS, pa.array(lengths))
-    out = assign(out, columns.TRUNCATED, pa.array(truncated))
-    if tokenizer.prompt_tokens >= 0:
-        out = assign(
-            out,
-            columns.PROMPT_TOKENS,
-            pa.repeat(pa.scalar(tokenizer.prompt_tokens, pa.int32()), len(out)),
-        )
-    return reject(out, lengths <= tokenizer.floor, _NOTHING)
+    out = assign(out, columns.INPUT_IDS, ragged_column(found.ids, offsets))
+    out = assign(out, columns.N_TOKENS, pa.array(found.lengths))
+    out = assign(out, columns.TRUNCATED, pa.array(found.truncated))
+    if found.prompts is not None:
+        out = assign(out, columns.PROMPT_TOKENS, pa.array(found.prompts))
+    return reject(out, found.empty, _NOTHING)
 
 
 def calls(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
@@ -185,14 +253,24 @@ def calls(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
         yield start, len(texts)
 
 
-def _encode_call(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
+def _encode_call(tokenizer: Tokenizer, texts: list[str]) -> list[tuple[Any, int]]:
+    """Each text's encoding, and the number of the prompt before it."""
+    found: dict[int, tuple[Any, int]] = {}
+    todo = list(range(len(texts)))
+    for number in range(len(tokenizer.prompts)):
+        rows = _encode_behind(tokenizer, number, [texts[place] for place in todo])
+        found |= {place: (row, number) for place, row in zip(todo, rows, strict=True)}
+        todo = [place for place in todo if found[place][0].overflowing]
+    return [found[place] for place in range(len(texts))]
+
+
+def _encode_behind(tokenizer: Tokenizer, number: int, texts: list[str]) -> list[Any]:
+    prompt, encoder = tokenizer.prompts[number].text, tokenizer.encoder
     heads = [beginning(text, tokenizer.head) for text in texts]
-    found: list[Any] = tokenizer.encoder.encode_batch_fast(
-        [tokenizer.prompt + text for text in heads]
-    )
+    found: list[Any] = encoder.encode_batch_fast([prompt + text for text in heads])
     for place, (text, head) in enumerate(zip(texts, heads, strict=True)):
         if len(head) < len(text) and not found[place].overflowing:
-            found[place] = tokenizer.encoder.encode_batch_fast([tokenizer.prompt + text])[0]
+            found[place] = encoder.encode_batch_fast([prompt + text])[0]
     return found
 
 

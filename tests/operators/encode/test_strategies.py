@@ -33,7 +33,9 @@ class Case(NamedTuple):
     encode: dict = {}  # noqa: RUF012 - never changed
 
 
+TWO = ["a: <PST> {text} is:", "of <PST> the {text}:"]
 CASES = {
+    "2dmse": Case("modernbert", {"layers": 1, "dims": 24}),
     "gem": Case("gemma3", {"tokens": 3, "pool": "concat"}),
     "jrt-repeat": Case("qwen3"),
     "prefix-lm": Case("mistral", {"prefix": 3}),
@@ -42,6 +44,8 @@ CASES = {
     "dupmae": Case("confident", {"top_k": len(VOCABULARY)}, {"pooling": "cls"}),
     "nv-embed": Case("nv-embed"),
     "splade": Case("confident", {"top_k": len(VOCABULARY)}),
+    "rcnn-pool": Case("bert"),
+    "token-prepending": Case("llama", {"prompts": TWO, "stop": 2, "out": -1}),
     "static-l0": Case("bert", {"states": "first", "sif": 1e-3}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
 }
