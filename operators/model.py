@@ -44,10 +44,8 @@ class Model:
     """Tokens a text may have, special tokens included; 0 is what the model says."""
     prompts: dict[str, str] | None = None
     """Text put before a passage or query, by role; instead of the model's own."""
-<<<<<<< HEAD
     family: families.Kind | None = None
     """What the model must be, or it is refused; None takes any, and what its preset says."""
-=======
     instruction: Instruction | None = None
     """Task and examples before a query; instead of a prompt. Passages never get it."""
     ending: str = ""
@@ -59,7 +57,6 @@ class Model:
         if self.instruction and "query" in (self.prompts or {}):
             raise ValueError("prompts has one for a query, and instruction as well; keep one")
         return self
->>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
 
 
 @plain(frozen=True)

@@ -19,10 +19,8 @@ from operators.encode.token_prepending import TokenPrepending
 from operators.encode.ullme import Ullme
 
 AnyStrategy = Annotated[
-<<<<<<< HEAD
-    ColbertXm | Dupmae | Gem | JrtRepeat | NvEmbed | Pooled | PrefixLm | Splade | StaticL0 | Ullme,
-=======
-    Dupmae
+    ColbertXm
+    | Dupmae
     | Gem
     | JrtRepeat
     | Matryoshka
@@ -34,6 +32,5 @@ AnyStrategy = Annotated[
     | StaticL0
     | TokenPrepending
     | Ullme,
->>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
     Field(discriminator="kind"),
 ]

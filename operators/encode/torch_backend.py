@@ -55,34 +55,20 @@ def load(
     engine: Engine = "torch",
 ) -> TorchBackend:
     """Load the folder's safetensors weights; ModelError when the architecture needs others."""
-<<<<<<< HEAD
-    if folder.config.get("is_encoder_decoder") and folder.model_type not in ENCODER_HALVES:
-        raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
-    family = AutoModelForTextEncoding if folder.model_type in ENCODER_HALVES else AutoModel
-    if engine == "torch":
-        return backend(read(family, folder, model, precision, _UNUSED), folder, device)
-    from operators.encode.graph import opened
-
-    graph = opened(
-        folder, model, partial(read, family, folder, model, "fp32", _UNUSED), engine, precision
-    )
-    return TorchBackend(graph, device, padding_id(folder), False)
-=======
     if engine == "torch":
         return backend(network(folder, model, precision), folder, device)
     from operators.encode.graph import opened
 
-    graph = opened(folder, model, partial(network, folder, model, "fp32"), precision)
+    graph = opened(folder, model, partial(network, folder, model, "fp32"), engine, precision)
     return TorchBackend(graph, device, padding_id(folder), False)
 
 
 def network(folder: Folder, model: str, precision: Precision) -> Any:
     """The network of transformers that gives the folder's token states, not yet on a device."""
-    if folder.config.get("is_encoder_decoder") and folder.model_type not in _ENCODER_HALVES:
+    if folder.config.get("is_encoder_decoder") and folder.model_type not in ENCODER_HALVES:
         raise ModelError(model, f"{folder.model_type} has a decoder that this encoder cannot feed")
-    family = AutoModelForTextEncoding if folder.model_type in _ENCODER_HALVES else AutoModel
+    family = AutoModelForTextEncoding if folder.model_type in ENCODER_HALVES else AutoModel
     return read(family, folder, model, precision, _UNUSED)
->>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
 
 
 def backend(network: Any, folder: Folder, device: torch.device) -> TorchBackend:

@@ -77,12 +77,8 @@ class Tokenize:
         return Tokenizer(encoder, tuple(prompts), head)
 
     def _model(self) -> Model:
-<<<<<<< HEAD
         length = self.max_length or self.model.max_length
         return replace(self.model, max_length=length)
-=======
-        return replace(self.model, max_length=self.max_length or self.model.max_length)
->>>>>>> d7de6ec (Strategies 2dmse, token-prepending and rcnn-pool; instructions with examples and an ending belong to the model)
 
     def _prompts(self, folder: Folder) -> tuple[str, ...]:
         if self.prompt is not None:
