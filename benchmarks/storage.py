@@ -9,14 +9,12 @@ import asyncio
 import io
 import os
 import shutil
-import statistics
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +23,21 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
 
+from benchmarks._measured import HEAD, Clock, Line, Measured, in_turn, line_of, median_of
 from benchmarks._results import keep, table
 from operators import columns
 from operators.arrays import to_column
 from operators.storage import bulk
 from operators.storage import uri as store
+from operators.storage.content import content_digest
 from operators.storage.parquet import Shard, write_shard
+from operators.storage.parts import PART_BYTES
 from operators.storage.receipts import Receipt, RunFolder
+from operators.storage.stored import stored_table
 from operators.storage.table import Table
 from operators.text.source import Source
-from pipelines.plan import plan_phase
+from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Phase, Write
 from tests.conftest import ACCESS, BUCKET, REGION, make_bucket, seaweedfs
 
@@ -44,6 +45,8 @@ DIM, RUN = 384, "r"
 ONLY_IDS = pa.schema([columns.ID])
 PUTS = 32
 """Objects put at once while a store is filled."""
+LOOPED = 20
+"""A plain loop takes this part of the objects: all would take minutes."""
 
 
 def main() -> None:
@@ -59,94 +62,134 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, seaweedfs(weed, Path(name)) as endpoint:
         os.environ.update({**ACCESS, **REGION, "AWS_ENDPOINT_URL": endpoint})
         make_bucket()
-        lines = [*_shards(options), *_small(options)]
+        clock = Clock()
+        lines = [*_shards(options, clock), *_small(options, clock)]
     command = (
         f"python -m benchmarks.storage --objects {options.objects} --rows {options.rows} "
         f"--repeats {options.repeats}"
     )
-    head = ["what", "seconds", "of it", "aim"]
-    told = [f"SeaweedFS on the same two cores; medians of {options.repeats}.", ""]
-    keep("storage", command, [*told, *table(head, lines), "", f"`{command}`"], {"lines": lines})
+    told = [f"SeaweedFS on the same cores; medians of {options.repeats}, each way in turn.", ""]
+    rows = [list(vars(line).values()) for line in lines]
+    keep("storage", command, [*told, *table(HEAD, rows), "", f"`{command}`"], {"lines": rows})
 
 
-def _shards(options: argparse.Namespace) -> Iterable[tuple[str, str, str, str]]:
-    """A shard of vectors streamed to the store, and the same bytes put by the fastest client."""
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((options.rows, DIM), np.float32)
-    ids = pa.array([f"d{n:09d}" for n in range(options.rows)])
+def _shards(options: argparse.Namespace, clock: Clock) -> Iterable[Line]:
+    """A shard of vectors streamed to the store, and the same bytes put by others, in turn."""
+    rows = _vectors(options.rows)
+    shard = write_shard(f"s3://{BUCKET}/warm", RUN, "u", rows, {})
+    data = store.read_bytes(f"s3://{BUCKET}/warm/{shard.path}")
+    files, client = store.filesystem(f"s3://{BUCKET}")[0], _client()
+    parts = {"chunksize": PART_BYTES, "max_concurrency": 4}
+    ways: dict[str, Callable[[], Any]] = {
+        "written": lambda: write_shard(f"s3://{BUCKET}/large", RUN, "u", rows, {}),
+        "s3fs": lambda: files.pipe_file(f"{BUCKET}/raw", data, **parts),
+        "obstore": lambda: obstore.put(client, "raw", data, chunk_size=PART_BYTES),
+        "memory": lambda: _in_memory(rows),
+        "digest": lambda: content_digest(stored_table(rows), {}),
+        "checksum": lambda: blake2b(data, digest_size=16).digest(),
+    }
+    found = in_turn(ways, options.repeats, clock)
+    size = len(data) / 1e6
+    told = {
+        "written": f"shard of {size:.0f} MB, written",
+        "s3fs": "  the same bytes by a multipart upload of s3fs",
+        "obstore": "  the same bytes by a multipart upload of obstore",
+        "memory": "  of it: the rows as Parquet in memory",
+        "digest": "  of it: the digest that names the shard",
+        "checksum": "  of it: the checksum of its bytes",
+    }
+    for way, name in told.items():
+        yield line_of(name, found[way], f"{size / found[way].seconds:.0f} MB/s")
+    for peer in ("s3fs", "obstore"):
+        ratio = found[peer].seconds / found["written"].seconds
+        yield Line(f"  our rate over that of {peer}", ratio=f"{ratio:.2f}", aim="≥ 0.8")
+
+
+def _vectors(count: int) -> pa.Table:
+    vectors = np.random.default_rng(0).standard_normal((count, DIM), np.float32)
+    ids = pa.array([f"d{n:09d}" for n in range(count)])
     schema = pa.schema([columns.ID, columns.embedding(DIM)])
-    rows = pa.table([ids, to_column(vectors)], schema=schema)
-    shard = write_shard(f"s3://{BUCKET}/warm", RUN, "u", rows.slice(0, 10), {})
-    whole: list[float] = []
-    alone: list[float] = []
-    raw: list[float] = []
-    for number in range(options.repeats):
-        place = f"s3://{BUCKET}/large{number}"
-        took, shard = _timed(lambda to=place: write_shard(to, RUN, "u", rows, {}))
-        whole.append(took)
-        data = store.read_bytes(store.join(place, shard.path))
-        raw.append(_timed(lambda d=data, n=number: obstore.put(_client(), f"raw{n}", d))[0])
-        alone.append(_timed(lambda: _in_memory(rows))[0])
-    size = shard.size / 1e6
-    a, b, c = (statistics.median(each) for each in (whole, raw, alone))
-    yield f"shard of {size:.0f} MB, written", f"{a:.2f}", f"{size / a:.0f} MB/s", ""
-    yield "  the same bytes put by obstore", f"{b:.2f}", f"{size / b:.0f} MB/s", ""
-    yield "  the same rows as Parquet in memory", f"{c:.2f}", f"{size / c:.0f} MB/s", ""
-    yield "  upload's rate over the raw one", "", f"{b / a:.2f}", "≥ 0.8"
+    return pa.table([ids, to_column(vectors)], schema=schema)
 
 
 def _in_memory(rows: pa.Table) -> None:
     split: Any = {"embedding.list.element": "BYTE_STREAM_SPLIT"}
-    dictionaries: Any = ["id"]
+    only_ids: Any = ["id"]
     pq.write_table(
-        rows, io.BytesIO(), compression="zstd", column_encoding=split, use_dictionary=dictionaries
+        rows,
+        io.BytesIO(),
+        compression="zstd",
+        column_encoding=split,
+        use_dictionary=only_ids,
+        write_statistics=only_ids,
     )
 
 
-def _small(options: argparse.Namespace) -> Iterable[tuple[str, str, str, str]]:
+def _small(options: argparse.Namespace, clock: Clock) -> Iterable[Line]:
     """Plans over many files; receipts of many units collected and committed; a table opened."""
     count = options.objects
     line = b'{"id": "%d", "text": "a text of a small file"}\n'
     _fill({f"lines/{n:06d}.jsonl": line % n for n in range(count)})
     _fill({f"parquet/{n:06d}.parquet": _file(n) for n in range(count)})
+    some = max(1, count // LOOPED)
+    yield from _told(
+        in_turn(
+            {
+                f"plan of {count:,} files, lines": lambda: _plan("lines"),
+                f"plan of {count:,} files, parquet": lambda: _plan("parquet"),
+                f"  a plain loop over the footers of {some:,} of them": lambda: _loop(some),
+            },
+            options.repeats,
+            clock,
+        ),
+        {"parquet": "≤ 10 s"},
+    )
+    rounds = [_committed(count, clock) for _ in range(options.repeats)]
+    found = {name: median_of([each[name] for each in rounds]) for name in rounds[0]}
+    yield from _told(found, {"collected": "≤ 15 s with the commit", "opened": "≤ 5 s"})
+
+
+def _committed(count: int, clock: Clock) -> dict[str, Measured]:
+    """One round on a fresh table: receipts there, collected, committed, opened."""
     shards = [Shard(f"data/{RUN}/u{n:06d}-x.parquet", 1, 1000, "0" * 32) for n in range(count)]
     receipts = {f"u{n:06d}": _receipt(f"u{n:06d}", shard) for n, shard in enumerate(shards)}
-    found: dict[str, list[float]] = {}
-    for _ in range(options.repeats):
-        for kind in ("lines", "parquet"):
-            phase = Phase("rows", Source(f"s3://{BUCKET}/{kind}"), (), Write(_place()))
-            found.setdefault(f"plan of {count:,} files, {kind}", []).append(
-                _timed(lambda phase=phase: plan_phase(phase))[0]
-            )
-        place = _place()
-        key = place.removeprefix(f"s3://{BUCKET}/")
-        _fill({f"{key}/{shard.path}": b"x" * 1000 for shard in shards})
-        run = f"{key}/_corpusmill/runs/{RUN}/receipts"
-        _fill({f"{run}/{name}.json": each.to_json() for name, each in receipts.items()})
-        took, collected = _timed(lambda to=place: RunFolder(to, RUN).receipts())
-        found.setdefault(f"{count:,} receipts collected", []).append(took)
-        found.setdefault("  their bytes by deltalake's handles, 16 threads", []).append(
-            _timed(lambda key=run, names=[*receipts]: _by_handles(key, names))[0]
-        )
-        new = [shard for receipt in collected.values() for shard in receipt.shards]
-        commit = _timed(lambda to=place, new=new: Table(to).commit(-1, ONLY_IDS, new, {}, "k"))[0]
-        found.setdefault("  checked and committed", []).append(commit)
-        files = _timed(lambda to=place: list(Table(to).files()))[0]
-        found.setdefault(f"table of {count:,} shards opened", []).append(files)
-        bare = _timed(
-            lambda to=place: DeltaTable(to, storage_options=bulk.options(to)).file_uris()
-        )[0]
-        found.setdefault("  by deltalake alone", []).append(bare)
-    aims = {"plan": "≤ 10 s", "receipts collected": "≤ 15 s with the commit", "opened": "≤ 5 s"}
-    for name, seconds in found.items():
-        aim = next((aim for part, aim in aims.items() if part in name), "")
-        yield name, f"{statistics.median(seconds):.2f}", "", aim
+    place = _place()
+    key = place.removeprefix(f"s3://{BUCKET}/")
+    _fill({f"{key}/{shard.path}": b"x" * 1000 for shard in shards})
+    run = f"{key}/_corpusmill/runs/{RUN}/receipts"
+    _fill({f"{run}/{name}.json": each.to_json() for name, each in receipts.items()})
+    found: dict[str, Measured] = {}
+    name = f"{count:,} receipts collected"
+    found[name], collected = clock.timed(lambda: RunFolder(place, RUN).receipts())
+    names = [*receipts][: max(1, count // LOOPED)]
+    found[f"  a plain loop over {len(names):,} of them by s3fs"], _ = clock.timed(
+        lambda: [store.read_bytes(f"s3://{BUCKET}/{run}/{name}.json") for name in names]
+    )
+    new = [shard for receipt in collected.values() for shard in receipt.shards]
+    found["  checked and committed"], _ = clock.timed(
+        lambda: Table(place).commit(-1, ONLY_IDS, new, {}, "k")
+    )
+    opened, _ = clock.timed(lambda: Table(place).files())
+    found[f"table of {count:,} shards opened"] = opened
+    found["  by deltalake alone"], _ = clock.timed(lambda: _bare(place))
+    return found
 
 
-def _by_handles(folder: str, names: list[str]) -> list[bytes]:
-    handler = DeltaStorageHandler(f"s3://{BUCKET}", options=bulk.options(f"s3://{BUCKET}"))
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(lambda n: handler.open_input_file(f"{folder}/{n}.json").read(), names))
+def _plan(folder: str) -> PhasePlan:
+    return plan_phase(Phase("rows", Source(f"s3://{BUCKET}/{folder}"), (), Write(_place())))
+
+
+def _loop(count: int) -> None:
+    files = store.filesystem(f"s3://{BUCKET}")[0]
+    for number in range(count):
+        with files.open(f"{BUCKET}/parquet/{number:06d}.parquet") as stream:
+            pq.read_metadata(stream)
+
+
+def _told(found: dict[str, Measured], aims: dict[str, str]) -> Iterable[Line]:
+    for name, measured in found.items():
+        aim = next((aim for part, aim in aims.items() if part in name and name[0] != " "), "")
+        yield line_of(name, measured, aim=aim)
 
 
 def _bare(uri: str) -> list[str]:
@@ -187,12 +230,6 @@ def _fill(objects: dict[str, bytes]) -> None:
         await asyncio.gather(*(one(*each) for each in objects.items()))
 
     asyncio.run(every())
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    clock = time.perf_counter()
-    found = work()
-    return time.perf_counter() - clock, found
 
 
 if __name__ == "__main__":
