@@ -17,6 +17,7 @@ from cluster import (
     cli_compress,
     cli_export,
     cli_jobs,
+    cli_mexa,
     cli_schedule,
     cli_table,
     logs,
@@ -40,6 +41,7 @@ cli_table.app.command()(cli_changes.erase)
 app.command()(cli_compat.compat)
 app.command()(cli_compress.compress)
 app.command()(cli_export.export)
+app.command()(cli_mexa.mexa)
 app.command()(cli_schedule.schedule)
 for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):
     app.command()(command)

@@ -40,11 +40,21 @@ class TorchBackend:
 
     def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """(rows, tokens, width) states; a mask of None means that no token is padding."""
-        extra = {}
-        if self.numbers_positions and mask is not None:
-            extra["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
+        extra = self._positions(mask)
         states: Tensor = self.network(input_ids=ids, attention_mask=mask, **extra)[0]
         return states
+
+    def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """What the first layer is given, then the (rows, tokens, width) states after each."""
+        asked = {"output_hidden_states": True, **self._positions(mask)}
+        found = self.network(input_ids=ids, attention_mask=mask, **asked)
+        states: tuple[Tensor, ...] = found.hidden_states
+        return states
+
+    def _positions(self, mask: Tensor | None) -> dict[str, Tensor]:
+        if not self.numbers_positions or mask is None:
+            return {}
+        return {"position_ids": (mask.long().cumsum(1) - 1).clamp(min=0)}
 
 
 def load(
