@@ -18,7 +18,9 @@ from operators.errors import ModelError
 from operators.model import Folder
 
 if TYPE_CHECKING:
-    from operators.encode.loop import Ragged
+    from operators.encode.loop import Loop, Ragged
+    from operators.encode.rows import Marks
+    from operators.encode.token_vectors import Collected
 
 _MARKERS = {"query": "[unused0]", "passage": "[unused1]"}
 _MASKS = ("[MASK]", "<mask>")
@@ -62,24 +64,35 @@ class ColbertXm:
 
     def open(self, opening: Opening) -> Encoding:
         from operators.encode import probe, token_vectors
-        from operators.encode.loop import Loop, Ragged
+        from operators.encode.loop import Loop
 
         network = token_vectors.opened(opening, adapters=self.language != "none")
         probe.check_vectors(opening.folder, token_vectors.Mean(network))
-        loop = Loop(network, opening.budget)
-        dropped = punctuation.ids(opening.folder) if self._drops else np.zeros(0, np.int32)
+        return self.encoding(opening, Loop(network, opening.budget))
 
-        def encode(rows: Ragged, table: pa.Table) -> Encoded:
-            rows, shorter = self._marked(rows, opening)
-            number, unknown = self._numbers(opening.folder, table)
-            kept = ~np.isin(rows.ids, dropped)
-            found = token_vectors.collected(loop, rows, number, kept)
-            if self.share < 1 and self.role == "passage":
-                found = found.pooled(self.share)
-            encoded = found.encoded(unknown)
-            return cut(encoded, table, shorter)
+    def encoding(self, opening: Opening, loop: "Loop") -> Encoding:
+        """The encoding by a network that is there already, for one of both roles."""
+
+        def encode(rows: "Ragged", table: pa.Table) -> Encoded:
+            collected, numbers, shorter = self.collected(opening, loop, rows, table)
+            return cut(collected.encoded(numbers.unknown), table, shorter)
 
         return encode
+
+    def collected(
+        self, opening: Opening, loop: "Loop", rows: "Ragged", table: pa.Table
+    ) -> tuple["Collected", Numbered, "Marks"]:
+        """The rows' vectors, the adapters they went through, and which rows were cut."""
+        from operators.encode import token_vectors
+
+        dropped = punctuation.ids(opening.folder) if self._drops else np.zeros(0, np.int32)
+        rows, shorter = self._marked(rows, opening)
+        numbers = self._numbers(opening.folder, table)
+        kept = ~np.isin(rows.ids, dropped)
+        found = token_vectors.collected(loop, rows, numbers.numbers, kept)
+        if self.share < 1 and self.role == "passage":
+            found = found.pooled(self.share)
+        return found, numbers, shorter
 
     @property
     def _drops(self) -> bool:
@@ -102,7 +115,7 @@ class ColbertXm:
             raise ModelError(model, "has no mask token, with which queries are filled up")
         return known[marker] if marker else -1, mask
 
-    def _marked(self, rows: "Ragged", opening: Opening) -> tuple["Ragged", "np.ndarray"]:
+    def _marked(self, rows: "Ragged", opening: Opening) -> tuple["Ragged", "Marks"]:
         """The rows with their marker, queries filled up, and which rows were cut for it."""
         from operators.encode.loop import Ragged
         from operators.encode.rows import joined, same, shortened, sliced

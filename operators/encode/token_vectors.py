@@ -97,6 +97,10 @@ class Collected:
     vectors: Matrix
     bounds: npt.NDArray[np.int64]
 
+    def of(self, row: int) -> Matrix:
+        """(n, dim), the vectors of one row."""
+        return self.vectors[self.bounds[row] : self.bounds[row + 1]]
+
     def pooled(self, share: float) -> "Collected":
         """A share of each row's vectors: means of clusters of those that are alike."""
         parts = [

@@ -2,6 +2,7 @@
 
 from operators.teach.bi_encoder import BiEncoder
 from operators.teach.cross_encoder import CrossEncoder
+from operators.teach.maxsim import MaxSim
 from operators.teach.protocol import Teacher
 from operators.teach.query_likelihood import QueryLikelihood
 from operators.teach.uni_encoder import UniEncoder
@@ -13,4 +14,5 @@ TEACHERS: dict[str, type[Teacher]] = {
     "query-likelihood": QueryLikelihood,
     "yes-no": YesNo,
     "uni-encoder": UniEncoder,
+    "maxsim": MaxSim,
 }

@@ -27,7 +27,7 @@ from operators.teach.registry import TEACHERS
 from operators.text.source import Source
 
 _ANYWHERE = Resources()
-_OPTIONS = ("template", "answers", "backend", "layout")
+_OPTIONS = ("template", "answers", "backend", "layout", "language")
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
 
@@ -44,9 +44,9 @@ class Teach:
     reads_texts: ClassVar[bool] = True
 
     model: Model
-    teacher: Literal["cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder"] = (
-        "cross-encoder"
-    )
+    teacher: Literal[
+        "cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder", "maxsim"
+    ] = "cross-encoder"
     precision: Precision = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
     """Tokens a pair may have (a bi-encoder: each text of it); 0 is what the model says."""
@@ -62,6 +62,8 @@ class Teach:
     Under arrow and square a logit depends on the query's whole list: it is scored at once, and all
     lists anew whenever the mined rows change.
     """
+    language: str | None = None
+    """The adapters that a maxsim teacher takes; None for a model without any."""
     lists: str = ""
     """Digest of the mined rows whose lists are scored whole, set by the plan; else empty."""
     fingerprint: str = ""
@@ -80,7 +82,7 @@ class Teach:
     @property
     def aside(self) -> frozenset[str]:
         """What is no identity; of fields that teachers did not have at first, those not used."""
-        unused = {name for name in ("layout", "lists") if not getattr(self, name)}
+        unused = {name for name in ("language", "layout", "lists") if not getattr(self, name)}
         return frozenset({"fingerprint", "more", *unused})
 
     @property

@@ -16,6 +16,7 @@ from operators.storage.table import Table
 from pipelines.config import parse
 from tests.lake import Lake
 from tests.pipeline_builders import lineage_of, rows_of
+from tests.tiny_heads import build_colbert
 from tests.tiny_models import build_uni_encoder
 
 
@@ -64,6 +65,14 @@ def test_deeper_mining_scores_lists_anew_only_where_a_logit_depends_on_its_list(
     assert [len(set(every[layout]["teacher"].to_pylist())) for layout in few] == [1, 2]
     assert len(every["isolated"]) > len(few["isolated"]) == len(few["square"])
     assert len(every["square"]) == len(every["isolated"]) + len(few["square"])
+
+
+def test_a_colbert_scores_the_mined_pairs_without_a_cross_encoder(mined, tmp_path) -> None:
+    lake = replace(mined, teacher=build_colbert(tmp_path / "colbert"))
+    teach = {"teacher": "maxsim", "model": "teacher", "language": "pt_BR"}
+    scores = run(lake, "maxsim", [{"teach": teach}])
+    assert len(scores) >= 27 * 5
+    assert all(0 < logit <= 32.001 for logit in scores["logit"].to_pylist())
 
 
 def test_a_head_learns_a_teacher_from_stored_vectors_and_scores_deeper_mining(mined) -> None:

@@ -11,6 +11,7 @@ from operators import columns
 from operators.base import Resources
 from operators.model import Model
 from operators.teach.teach import Teach
+from tests.tiny_heads import build_colbert
 from tests.tiny_models import (
     build_bert,
     build_classifier,
@@ -33,6 +34,8 @@ def folders(tmp_path_factory):
             return build_bert(home / kind, include_prompt=False, prompts=prompts)
         if kind == "uni":
             return build_uni_encoder(home / kind)
+        if kind == "colbert":
+            return build_colbert(home / kind)
         build = build_classifier if kind in CLASSIFIERS else build_language_model
         return build(home / kind, kind.removesuffix("-lm"))
 

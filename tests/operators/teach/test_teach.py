@@ -25,6 +25,7 @@ KINDS = {
     "query-likelihood": ("gpt2", {}),
     "yes-no": ("gpt2", {"answers": ("the", "of"), "template": "{text} {query}:"}),
     "uni-encoder": ("uni", {}),
+    "maxsim": ("colbert", {"language": "en_XX"}),
 }
 
 
