@@ -8,7 +8,8 @@ from cluster.runner import Runner
 from cluster.working import build_on, work_anew
 from operators.storage.race import refuse_careless_store
 from pipelines.choice import choose_and_pin, decided, undecided
-from pipelines.fit import fit_and_pin, pinned, unfitted
+from pipelines.fit import fit_and_pin, pin, pinned, unfitted
+from pipelines.fit_parts import learned_by_parts, learns_by_parts
 from pipelines.gate import Counts
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
@@ -107,8 +108,13 @@ def _fitted(
     """The plan with every artefact learned and pinned, and so with its final run key."""
     while steps := unfitted(plan.phase):
         name = plan.phase.steps[steps[0]].operator.name
-        progress.say(f"{name} learns from a sample", _about(plan))
-        phase: Phase = next(iter(runner.parallel(_Fit(plan), steps[:1])))
+        if learns_by_parts(plan, steps[0]):
+            progress.say(f"{name} learns from every row", _about(plan))
+            learned = learned_by_parts(plan, steps[0], runner.parallel)
+            phase = pin(plan.phase, steps[0], learned)
+        else:
+            progress.say(f"{name} learns from a sample", _about(plan))
+            phase = next(iter(runner.parallel(_Fit(plan), steps[:1])))
         plan = plan_phase(replace(phase, read=plan.phase.read), versions, plan.asked)
     return plan
 

@@ -93,6 +93,31 @@ class Fitted(Protocol):
 
 
 @runtime_checkable
+class LearnsByParts(Protocol):
+    """A fitted operator that can learn from every row, wherever it lies, by merging small states.
+
+    `merged` is associative and commutative to the last bit: any cut of the rows teaches the same.
+    """
+
+    @property
+    def reduces(self) -> bool:
+        """Whether these fields learn so."""
+        ...
+
+    def partial(self, part: pa.Table) -> bytes:
+        """The state of some of the operator's input rows; b"" where they teach nothing."""
+        ...
+
+    def merged(self, states: Sequence[bytes]) -> bytes:
+        """The state of all the rows of several states."""
+        ...
+
+    def finished(self, state: bytes) -> bytes:
+        """What was learned, as `fit` gives it."""
+        ...
+
+
+@runtime_checkable
 class NamesItsFit(Protocol):
     """A fitted operator with fields that the plan fills in: its artefact is pinned by others."""
 

@@ -42,10 +42,13 @@ def pinned(phase: Phase) -> Phase:
 
 def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
     """Fit one step on a sample of the plan's source and pin what it learned to the table."""
-    phase = plan.phase
-    operator = phase.steps[number].operator
+    operator = plan.phase.steps[number].operator
     assert isinstance(operator, Fitted)
-    learned = operator.fit(sample_for(plan.job, plan.units, number))
+    return pin(plan.phase, number, operator.fit(sample_for(plan.job, plan.units, number)))
+
+
+def pin(phase: Phase, number: int, learned: bytes) -> Phase:
+    """The phase with what a step learned, stored; where another run was first, with that one's."""
     name = digest_of(learned)
     store.create_bytes(_artefact(phase, name), learned)
     if not store.create_bytes(_pin(phase, number), name.encode()):

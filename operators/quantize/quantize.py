@@ -1,11 +1,12 @@
 """The operator that codes vectors, by whichever scheme its config names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Annotated, ClassVar, Literal
+from functools import partial, reduce
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -18,7 +19,7 @@ from operators.errors import ContractError, TableError
 from operators.quantize import artefact as learned
 from operators.quantize.kernels import Matrix
 from operators.quantize.prefix import prefix
-from operators.quantize.protocol import Artefact, Scheme
+from operators.quantize.protocol import Artefact, Reduces, Scheme
 from operators.quantize.registry import SCHEMES, scheme_class
 
 NOT_FINITE = "the vector is not finite"
@@ -91,6 +92,29 @@ class Quantize:
             raise TableError("sample", f"{self.scheme} has no finite vector to learn from")
         return learned.packed(self._scheme().fit(finite))
 
+    @property
+    def reduces(self) -> bool:
+        return isinstance(self._scheme(), Reduces)
+
+    def partial(self, part: pa.Table) -> bytes:
+        finite, scheme = self._finite(part), self._scheme()
+        assert isinstance(scheme, Reduces)
+        return learned.packed(scheme.partial(finite)) if len(finite) else b""
+
+    def merged(self, states: Sequence[bytes]) -> bytes:
+        scheme = self._scheme()
+        assert isinstance(scheme, Reduces)
+        known = [_state(state) for state in states if state]
+        return learned.packed(reduce(scheme.merge, known)) if known else b""
+
+    def finished(self, state: bytes) -> bytes:
+        """TableError where no row had a finite vector."""
+        scheme = self._scheme()
+        assert isinstance(scheme, Reduces)
+        if not state:
+            raise TableError("source", f"{self.scheme} has no finite vector to learn from")
+        return learned.packed(scheme.finish(_state(state)))
+
     @contextmanager
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
         scheme = self._scheme()
@@ -127,6 +151,10 @@ class Quantize:
 
     def _options(self) -> dict[str, str | int]:
         return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
+
+
+def _state(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    return dict(learned.unpacked(data, learned.digest_of(data), "state"))
 
 
 def _dim(schema: pa.Schema) -> int:

@@ -11,11 +11,13 @@ import yaml
 from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
+from cluster.runner import Runner
 from operators import columns
 from operators.arrays import to_matrix, whole
 from operators.errors import ContractError
 from operators.mine.dense import describe, open_part
 from operators.mine.pool import Asked
+from operators.quantize.artefact import digest_of, unpacked
 from operators.quantize.codes import decoded
 from operators.quantize.prefix import prefix
 from operators.quantize.registry import SCHEMES
@@ -93,3 +95,46 @@ def test_a_table_of_fewer_dimensions_is_told_from_one_that_was_never_longer(floa
     cut = prefix(asked(floats).matrix, 12)
     with pytest.raises(ContractError, match="vectors of 32 dimensions"):
         open_part(narrow).search(replace(asked(floats), matrix=cut), 1)
+
+
+def learned_by(runner: Runner, floats: Path, table: str, **read: Any) -> dict[str, np.ndarray]:
+    phase = {
+        "read": {"uri": f"{floats}/floats", **read},
+        "steps": [{"quantize": {"scheme": "int8-dim"}}],
+        "write": {"table": f"{floats}/{table}"},
+    }
+    pipeline = parse(yaml.safe_dump({"phases": {"codes": phase}}))
+    run_pipeline(pipeline, runner, Progress(quiet=True))
+    return unpacked_of(describe(f"{floats}/{table}").column.artefact)
+
+
+def unpacked_of(artefact: bytes) -> dict[str, np.ndarray]:
+    return dict(unpacked(artefact, digest_of(artefact), "here"))
+
+
+def least_and_greatest(floats: Path) -> np.ndarray:
+    matrix = asked(floats).matrix
+    assert matrix is not None
+    return np.stack([matrix.min(axis=0), matrix.max(axis=0)])
+
+
+@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_ranges_are_learned_from_every_row_however_the_source_is_cut(runner, floats, runner_called):
+    cuts = {"whole": 1 << 24, "cut": 700}
+    learned = [
+        learned_by(runner_called(runner), floats, f"{runner}-{name}", unit_bytes=size)
+        for name, size in cuts.items()
+    ]
+    low, high = least_and_greatest(floats).astype(np.float64)
+    for each in learned:
+        assert np.array_equal(each["offset"], ((low + high) / 2).astype(np.float32))
+        assert np.array_equal(each["scale"], ((high - low) / 254).astype(np.float32))
+
+
+def test_behind_a_model_ranges_are_learned_from_a_sample(floats, tiny_model, capsys):
+    phase = vectors_phase(f"{floats}/docs", f"{floats}/one", quantize={"scheme": "int8-dim"})
+    run_pipeline(built(tiny_model, vectors=phase), LocalRunner(), Progress())
+    assert "quantize learns from a sample" in capsys.readouterr().err
+    artefact = unpacked_of(describe(f"{floats}/one").column.artefact)
+    low, high = least_and_greatest(floats)
+    assert np.allclose(artefact["offset"], (low + high) / 2, atol=1e-5)
