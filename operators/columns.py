@@ -39,6 +39,8 @@ DOC_HASH = pa.field("doc_hash", pa.binary())
 """content_hash of the pair's query and of its document."""
 QUERY = pa.field("query", pa.string())
 """Text of the query; `text` is the document's. Both only inside a phase."""
+ANSWER = pa.field("answer", pa.string())
+"""What the query's answer is, for a teacher that asks for it; only inside a phase."""
 TEACHER = pa.field("teacher", pa.string())
 """Fingerprint of the step that scores the pair."""
 LOGIT = pa.field("logit", pa.float32())

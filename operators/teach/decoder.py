@@ -62,8 +62,13 @@ class Decoder:
             yield (torch.tanh(logits / cap) * cap if cap else logits).float()
 
 
-def likelihood(head: Head, states: Tensor, ids: Tensor, place: Tensor) -> Tensor:
-    """The mean log-likelihood of each row's tokens that have a place, the first token aside."""
+def likelihood(
+    head: Head, states: Tensor, ids: Tensor, place: Tensor, *, mean: bool = True
+) -> Tensor:
+    """The mean or sum of the log-likelihoods of each row's tokens that have a place.
+
+    The first token, which nothing precedes, is left aside.
+    """
     counted = place[:, 1:] > 0
     wanted = ids[:, 1:][counted]
     found, start = [wanted.new_zeros(0, dtype=torch.float32)], 0
@@ -73,7 +78,7 @@ def likelihood(head: Head, states: Tensor, ids: Tensor, place: Tensor) -> Tensor
         found.append(logits.gather(1, target)[:, 0] - logits.logsumexp(1))
     total = torch.zeros(len(ids), device=ids.device)
     total.index_add_(0, counted.nonzero()[:, 0], torch.cat(found))
-    return (total / counted.sum(1)).unsqueeze(1)
+    return (total / counted.sum(1) if mean else total).unsqueeze(1)
 
 
 def agreement(answers: Answers, head: Head, states: Tensor, ids: Tensor, place: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The operator that turns mined rows into the pairs that teachers have yet to score."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from operators import columns
 from operators.arrays import whole
 from operators.base import STRICT, Resources, Transform
 from operators.beside import Around, Beside
-from operators.contract import require, without
+from operators.contract import extend, require, without
 from operators.errors import ConfigError
 from operators.teach.protocol import Scoring
 from operators.teach.stored import known, pair_ids
@@ -68,7 +68,7 @@ class Pairs:
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = False
     aside: ClassVar[frozenset[str]] = frozenset(
-        {"queries", "documents", "known", "listwise", "texts"}
+        {"queries", "documents", "known", "listwise", "texts", "answer"}
     )
     accumulates: ClassVar[bool] = True
 
@@ -80,6 +80,8 @@ class Pairs:
     """Scores that are there already."""
     listwise: tuple[str, ...] = ()
     """The teachers that score a query's list at once, so that it is never cut."""
+    answer: str = ""
+    """The column of the queries' source that one of them reads beside the texts."""
     texts: bool = True
     """Whether any of them reads the texts, which are fetched for it."""
 
@@ -101,12 +103,14 @@ class Pairs:
             teachers=tuple(step.fingerprint for step in steps),
             listwise=tuple(step.fingerprint for step in steps if step.whole),
             known=around.own,
+            answer=_answer(steps),
             texts=any(step.reads_texts for step in steps),
         )
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, *_NEEDED)
-        return PAIRS if self.texts else without(PAIRS, "query", "text")
+        found = PAIRS if self.texts else without(PAIRS, "query", "text")
+        return extend(found, columns.ANSWER) if self.answer else found
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
@@ -123,6 +127,10 @@ class Pairs:
         if self.texts:
             rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
             rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
+        if self.answer:
+            held = replace(queries, text=(self.answer,))
+            answers = _texts(held, rows, "query", hashed=False)
+            rows = rows.append_column(columns.ANSWER, answers)
         bound = self.bind(table.schema)
         return rows.select(bound.names).cast(bound)
 
@@ -175,13 +183,22 @@ def _of(teacher: str, pairs: pa.Table) -> pa.Table:
     return pairs.append_column(columns.TEACHER, teachers).append_column(columns.ID, ids)
 
 
-def _texts(source: Source, rows: pa.Table, side: str) -> pa.Array:
+def _answer(steps: Sequence[Scoring]) -> str:
+    """The column with the answers that the steps ask for; ConfigError where they differ."""
+    asked = sorted({name for step in steps if (name := getattr(step, "answer", None))})
+    if len(asked) > 1:
+        raise ConfigError((f"pairs: its teachers read several answers: {', '.join(asked)}",))
+    return "".join(asked)
+
+
+def _texts(source: Source, rows: pa.Table, side: str, *, hashed: bool = True) -> pa.Array:
     """The texts of one side of the pairs; each distinct text is fetched once."""
     from operators.text.fetch import fetch
 
     first, place = _firsts(whole(rows[f"{side}_hash"]))
     asked = rows.select([f"{side}_{part}" for part in ("file", "row", "hash")]).take(first)
-    return fetch(source, *(whole(column) for column in asked.columns)).take(place)
+    file, number, digest = (whole(column) for column in asked.columns)
+    return fetch(source, file, number, digest if hashed else None).take(place)
 
 
 def _firsts(keys: pa.Array) -> tuple[Places, Places]:

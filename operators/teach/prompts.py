@@ -1,9 +1,10 @@
 """A query and a document to one prompt for a decoder, cut in the document alone."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -68,12 +69,18 @@ def decoder_folder(model: Model, teacher: str) -> Folder:
     return folder
 
 
+class Fills(Protocol):
+    """Makes a prompt of what is asked, which a caller may hold as it likes, and of a text."""
+
+    def filled(self, query: Any, text: str) -> Filled: ...
+
+
 @dataclass(frozen=True)
 class Prompter:
     """Fills in a template and tokenizes it with the tokenizer of the model."""
 
     encoder: Any
-    template: Template
+    template: Fills
     max_length: int
 
 
@@ -98,7 +105,7 @@ def prompter(folder: Folder, template: Template) -> Prompter:
     return Prompter(load(folder), template, folder.max_length)
 
 
-def encode_prompts(prompter: Prompter, queries: list[str], texts: list[str]) -> Prompts:
+def encode_prompts(prompter: Prompter, queries: Sequence[Any], texts: list[str]) -> Prompts:
     """Tokenize the prompts of n pairs, each cut at the end of its text to the length."""
     rows: list[list[int]] = []
     leading: list[int] = []
@@ -114,7 +121,7 @@ def encode_prompts(prompter: Prompter, queries: list[str], texts: list[str]) -> 
 
 
 def _encode_call(
-    prompter: Prompter, queries: list[str], texts: list[str]
+    prompter: Prompter, queries: Sequence[Any], texts: list[str]
 ) -> list[tuple[list[int], int]]:
     head = prompter.max_length * CHARACTERS_A_TOKEN
     filled = [

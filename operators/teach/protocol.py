@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checka
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +21,8 @@ class Scored(NamedTuple):
     reason: str = ""
 
 
-Scorer = Callable[[pa.Array, pa.Array], Scored]
-"""Scores n queries against n texts, row by row."""
+Scorer = Callable[..., Scored]
+"""Scores n queries against n texts, row by row: two arrays, and one of answers where asked for."""
 
 
 class Teacher(Protocol):

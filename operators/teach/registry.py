@@ -1,5 +1,6 @@
 """The teachers by name: one line each."""
 
+from operators.teach.answer_likelihood import AnswerLikelihood
 from operators.teach.bi_encoder import BiEncoder
 from operators.teach.cross_encoder import CrossEncoder
 from operators.teach.maxsim import MaxSim
@@ -12,6 +13,7 @@ TEACHERS: dict[str, type[Teacher]] = {
     "cross-encoder": CrossEncoder,
     "bi-encoder": BiEncoder,
     "query-likelihood": QueryLikelihood,
+    "answer-likelihood": AnswerLikelihood,
     "yes-no": YesNo,
     "uni-encoder": UniEncoder,
     "maxsim": MaxSim,

@@ -1,6 +1,6 @@
 """The operator that scores pairs of query and document, by whichever teacher its config names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,10 +24,17 @@ from operators.teach.filling import filled, own_rows
 from operators.teach.layouts import WHOLE, Layout
 from operators.teach.protocol import Scored, Scorer, Teacher
 from operators.teach.registry import TEACHERS
+from operators.text.origin import field_of
 from operators.text.source import Source
 
+_TEXTS = ("query", "text", "answer")
+_LATER = ("layout", "answer", "norm", "beyond")
 _ANYWHERE = Resources()
+<<<<<<< HEAD
 _OPTIONS = ("template", "answers", "backend", "layout", "language")
+=======
+_OPTIONS = ("template", "answers", "backend", "layout", "answer", "norm")
+>>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
 
@@ -45,7 +52,16 @@ class Teach:
 
     model: Model
     teacher: Literal[
+<<<<<<< HEAD
         "cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder", "maxsim"
+=======
+        "cross-encoder",
+        "bi-encoder",
+        "query-likelihood",
+        "answer-likelihood",
+        "yes-no",
+        "uni-encoder",
+>>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
     ] = "cross-encoder"
     precision: Precision = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
@@ -62,10 +78,22 @@ class Teach:
     Under arrow and square a logit depends on the query's whole list: it is scored at once, and all
     lists anew whenever the mined rows change.
     """
+<<<<<<< HEAD
     language: str | None = None
     """The adapters that a maxsim teacher takes; None for a model without any."""
     lists: str = ""
     """Digest of the mined rows whose lists are scored whole, set by the plan; else empty."""
+=======
+    answer: str | None = None
+    """The column of the queries' source that holds what answer-likelihood is to find."""
+    norm: Literal["mean", "sum"] | None = None
+    """Of the answer's tokens; None is their mean."""
+    beyond: str = ""
+    """Digest of what a logit depends on beside its pair, set by the plan; else empty.
+
+    The mined rows where lists are scored whole, the queries' files where these hold the answers.
+    """
+>>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
     more: bool = False
@@ -82,7 +110,11 @@ class Teach:
     @property
     def aside(self) -> frozenset[str]:
         """What is no identity; of fields that teachers did not have at first, those not used."""
+<<<<<<< HEAD
         unused = {name for name in ("language", "layout", "lists") if not getattr(self, name)}
+=======
+        unused = {name for name in _LATER if not getattr(self, name)}
+>>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
         return frozenset({"fingerprint", "more", *unused})
 
     @property
@@ -101,15 +133,18 @@ class Teach:
 
     def settled(self, around: Around) -> Self:
         """The teacher with its fingerprint, and with the lists that it scores whole."""
-        step = replace(self, lists=_lists(around.source)) if self.whole else self
+        beyond = [_lists(around.source)] if self.whole else []
+        beyond += [_answers(around)] if self.answer else []
+        step = replace(self, beyond=" ".join(beyond), fingerprint="")
         return replace(step, fingerprint=around.identify(step))
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
-        lists = (columns.QUERY_ID,) if self.whole else ()
-        require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER, *lists)
+        more = [columns.QUERY_ID] if self.whole else []
+        more += [columns.ANSWER] if self.answer else []
+        require(self.name, schema, columns.QUERY, columns.TEXT, columns.TEACHER, *more)
         self._teacher().check()
         bound = extend(schema, columns.LOGIT)
-        return bound if self.more else without(bound, "query", "text")
+        return bound if self.more else without(bound, *_TEXTS)
 
     @contextmanager
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
@@ -128,8 +163,10 @@ class Teach:
     def _teach(self, scorer: Scorer, table: pa.Table) -> pa.Table:
         rows = own_rows(table, self.fingerprint)
         asked = table.take(rows)
-        scored = _by_list(scorer, asked) if self.whole else _together(scorer, asked)
-        out = table if self.more else table.drop_columns(["query", "text"])
+        score = partial(_together, scorer, answers=self.answer is not None)
+        scored = _by_list(score, asked) if self.whole else score(asked)
+        there = [name for name in _TEXTS if name in table.column_names]
+        out = table if self.more else table.drop_columns(there)
         return filled(out, rows, scored)
 
     def _teacher(self) -> Teacher:
@@ -142,19 +179,26 @@ class Teach:
         return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
 
 
-def _together(scorer: Scorer, asked: pa.Table) -> Scored:
-    return scorer(whole(asked["query"]), whole(asked["text"]))
+def _together(scorer: Scorer, asked: pa.Table, answers: bool) -> Scored:
+    names = _TEXTS if answers else _TEXTS[:2]
+    return scorer(*(whole(asked[name]) for name in names))
 
 
-def _by_list(scorer: Scorer, asked: pa.Table) -> Scored:
+def _by_list(score: Callable[[pa.Table], Scored], asked: pa.Table) -> Scored:
     """Each query's rows by themselves, also where another query has the same text."""
     query = np.asarray(whole(asked["query_id"]).dictionary_encode().indices, np.int64)
     logits, unfit, reason = np.zeros(len(asked), np.float32), np.zeros(len(asked), np.bool_), ""
     for number in range(int(query.max(initial=-1)) + 1):
         rows = np.flatnonzero(query == number)
-        found = _together(scorer, asked.take(rows))
+        found = score(asked.take(rows))
         logits[rows], unfit[rows], reason = found.logits, found.unfit, found.reason
     return Scored(logits, unfit, reason)
+
+
+def _answers(around: Around) -> str:
+    """What tells the files of the queries, where their answers are, from any others."""
+    mined = Beside(around.source.uri, version=around.source.version)
+    return around.list_source(field_of(mined, "mine", "queries")).snapshot
 
 
 def _lists(source: Source) -> str:

@@ -67,11 +67,13 @@ def ce_minilm(shared):
 def pair_table():
     """A table of (query, text) pairs of one teacher."""
 
-    def made(pairs, teacher="t", ids=()):
+    def made(pairs, teacher="t", ids=(), answers=()):
         fields = [columns.ID, columns.QUERY, columns.TEXT, columns.TEACHER]
         queries, texts = zip(*pairs, strict=True) if pairs else ((), ())
         names = [str(place) for place in range(len(pairs))]
         made = [names, queries, texts, [teacher] * len(pairs)]
+        if answers:
+            fields, made = [*fields, columns.ANSWER], [*made, answers]
         if ids:
             fields, made = [*fields, columns.QUERY_ID], [*made, ids]
         return pa.table(made, schema=pa.schema(fields))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ KINDS = {
     "cross-encoder": ("bert", {}),
     "bi-encoder": ("embedder", {}),
     "query-likelihood": ("gpt2", {}),
+    "answer-likelihood": ("gpt2", {"answer": "a", "template": "{text} {query}: {answer}"}),
     "yes-no": ("gpt2", {"answers": ("the", "of"), "template": "{text} {query}:"}),
     "uni-encoder": ("uni", {}),
     "maxsim": ("colbert", {"language": "en_XX"}),
@@ -34,6 +36,12 @@ def step(folders, teacher="cross-encoder", **fields):
     return Teach(Model(str(folders(kind))), teacher, **{"fingerprint": "t", **own, **fields})
 
 
+def asked(pair_table, teacher, pairs):
+    """The table of pairs, with answers where the teacher asks for them."""
+    answers = [f"of {query[:3]}" for query, _ in pairs] if teacher == "answer-likelihood" else ()
+    return pair_table(pairs, answers=answers)
+
+
 def test_every_teacher_has_a_test():
     assert KINDS.keys() == TEACHERS.keys()
 
@@ -42,7 +50,7 @@ def test_every_teacher_has_a_test():
 def test_the_output_is_what_bind_says(folders, pair_table, teacher):
     operator = step(folders, teacher)
     assert isinstance(operator, Operator)
-    table = pair_table(PAIRS)
+    table = asked(pair_table, teacher, PAIRS)
     bound = operator.bind(table.schema)
     assert bound.names == ["id", "teacher", "logit"]
     with operator.open(CPU) as teach:
@@ -56,9 +64,10 @@ def test_the_output_is_what_bind_says(folders, pair_table, teacher):
 def test_order_and_company_change_nothing(folders, pair_table, teacher):
     pairs = [*PAIRS, *PAIRS[:2], ("the fox " * 3, "of and the " * 300)]
     with step(folders, teacher).open(CPU) as teach:
-        whole = teach(pair_table(pairs))["logit"].to_numpy()
-        back = teach(pair_table(pairs[::-1]))["logit"].to_numpy()[::-1]
-        alone = [teach(pair_table([pair]))["logit"].to_numpy()[0] for pair in pairs]
+        told = partial(asked, pair_table, teacher)
+        whole = teach(told(pairs))["logit"].to_numpy()
+        back = teach(told(pairs[::-1]))["logit"].to_numpy()[::-1]
+        alone = [teach(told([pair]))["logit"].to_numpy()[0] for pair in pairs]
     np.testing.assert_allclose(back, whole, atol=1e-4)
     np.testing.assert_allclose(alone, whole, atol=1e-4)
     np.testing.assert_allclose(whole[3:5], whole[:2], atol=1e-5)
@@ -124,8 +133,8 @@ def test_what_the_plan_fills_in_is_no_identity():
 
     plain, filled = Teach(Model("m")), Teach(Model("m"), fingerprint="f", more=True)
     assert identity_fields(plain) == identity_fields(filled)
-    whole = Teach(Model("m"), "uni-encoder", layout="arrow", lists="d")
-    assert identity_fields(whole).keys() - identity_fields(plain).keys() == {"layout", "lists"}
+    whole = Teach(Model("m"), "uni-encoder", layout="arrow", beyond="d")
+    assert identity_fields(whole).keys() - identity_fields(plain).keys() == {"layout", "beyond"}
 
 
 def test_prompts_are_identity_only_of_the_teacher_that_uses_them(folders):

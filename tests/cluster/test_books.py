@@ -1,5 +1,6 @@
-"""Negatives of a positive's own parent and of its kind, from a config to a committed table."""
+"""What rows know beside their text, parents, kinds and answers, from a config to a table."""
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -7,14 +8,21 @@ from cluster.cli import status
 from cluster.commands import runner_named
 from cluster.execute import run_pipeline
 from cluster.progress import Progress
+from operators.model import Model
+from operators.teach.teach import Teach
 from pipelines.config import parse
-from tests.pipeline_builders import lines, rows_of, write_files
+from tests.pipeline_builders import lines, quarantined, rows_of, write_files
+from tests.tiny_models import build_language_model
 
 DOCUMENTS = [
     {"id": f"d{n:02d}", "text": f"passage {n} of it", "parent_id": f"p{n % 6}", "kind": f"k{n % 4}"}
     for n in range(36)
 ]
-QUERIES = [{"id": f"q{n}", "text": f"what is passage {n}"} for n in range(4)]
+QUERIES = [
+    {"id": f"q{n}", "text": f"what is passage {n}", "answer": "of the and " * n} for n in range(4)
+]
+LOCAL = (runner_named("local", ""), Progress())
+FIVE = {"negatives": 5, "range_max": 5}
 QRELS = "query-id\tcorpus-id\tscore\n" + "".join(f"q{n}\td{n:02d}\t1\n" for n in range(4))
 
 
@@ -47,14 +55,26 @@ def config(tmp_path_factory, tiny_model):
     return made
 
 
+def scores(config, table: str, **teach):
+    """A config with a phase of scores behind the mining."""
+    made = yaml.safe_load(config("book", inbook={}, rules=["strangers"], selection=FIVE))
+    made["models"]["lm"] = {"path": teach.pop("model")}
+    step = {"teach": {"model": "lm", "teacher": "answer-likelihood", **teach}}
+    made["phases"]["scores"] = {
+        "read": {"phase": "negatives"},
+        "steps": [{"pairs": {}}, step],
+        "write": {"table": table, "gate": {"max_bad_rows": 10}},
+    }
+    return yaml.safe_dump(made, sort_keys=False)
+
+
 def mined(text: str) -> dict[str, dict]:
-    results = run_pipeline(parse(text), runner_named("local", ""), Progress())
+    results = run_pipeline(parse(text), *LOCAL)
     return {row["query_id"]: row for row in rows_of(list(results)[-1].table).to_pylist()}
 
 
 def test_in_book_negatives_share_the_parent_and_are_never_the_positive(config) -> None:
-    selection = {"negatives": 5, "range_max": 5}
-    rows = mined(config("book", inbook={}, rules=["strangers"], selection=selection))
+    rows = mined(config("book", inbook={}, rules=["strangers"], selection=FIVE))
     for number in range(4):
         row = rows[f"q{number}"]
         book = {each["id"] for each in DOCUMENTS if each["parent_id"] == f"p{number}"}
@@ -81,3 +101,25 @@ def test_what_knows_no_parents_and_what_cancels_out_is_refused(config, tmp_path,
     assert "keep: [parent_id] when the vectors are made" in said
     with pytest.raises(Exception, match="rule 'siblings' drops all that 'inbook' proposes"):
         parse(config("both", inbook={}, rules=["siblings"]))
+
+
+def test_a_language_model_weighs_documents_by_the_answer_that_the_queries_hold(
+    config, tmp_path, capsys
+) -> None:
+    model = str(build_language_model(tmp_path / "lm"))
+    table = str(tmp_path / "scores")
+    run_pipeline(parse(scores(config, table, model=model, answer="answer")), *LOCAL)
+    rows = rows_of(table).to_pylist()
+    assert {row["query_id"] for row in rows} == {"q1", "q2", "q3"}
+    assert len(rows) == 3 * 6
+    assert {why[:16] for _, why in quarantined(table)} == {"it has no answer"}
+    with Teach(Model(model), "answer-likelihood", answer="a", fingerprint="t").open() as teach:
+        first = next(row for row in rows if row["query_id"] == "q2")
+        asked = {"query": ["what is passage 2"], "answer": ["of the and of the and"]}
+        asked["text"] = [f"passage {int(first['doc_id'][1:])} of it"]
+        alone = teach(pa.table({"id": ["a"], "teacher": ["t"], **asked}))["logit"][0].as_py()
+    assert first["logit"] == pytest.approx(alone, abs=1e-3)
+    path = tmp_path / "c.yaml"
+    path.write_text(scores(config, table, model=model, answer="nowhere"))
+    assert status(["run", str(path)]) != 0
+    assert "24 × it has no answer" in capsys.readouterr().err
