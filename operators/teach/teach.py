@@ -28,13 +28,9 @@ from operators.text.origin import field_of
 from operators.text.source import Source
 
 _TEXTS = ("query", "text", "answer")
-_LATER = ("layout", "answer", "norm", "beyond")
+_LATER = ("layout", "language", "answer", "norm", "beyond")
 _ANYWHERE = Resources()
-<<<<<<< HEAD
-_OPTIONS = ("template", "answers", "backend", "layout", "language")
-=======
-_OPTIONS = ("template", "answers", "backend", "layout", "answer", "norm")
->>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
+_OPTIONS = ("template", "answers", "backend", "layout", "language", "answer", "norm")
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
 
@@ -52,16 +48,13 @@ class Teach:
 
     model: Model
     teacher: Literal[
-<<<<<<< HEAD
-        "cross-encoder", "bi-encoder", "query-likelihood", "yes-no", "uni-encoder", "maxsim"
-=======
         "cross-encoder",
         "bi-encoder",
         "query-likelihood",
         "answer-likelihood",
         "yes-no",
         "uni-encoder",
->>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
+        "maxsim",
     ] = "cross-encoder"
     precision: Precision = "fp32"
     max_length: Annotated[int, Field(ge=0)] = 0
@@ -78,12 +71,8 @@ class Teach:
     Under arrow and square a logit depends on the query's whole list: it is scored at once, and all
     lists anew whenever the mined rows change.
     """
-<<<<<<< HEAD
     language: str | None = None
     """The adapters that a maxsim teacher takes; None for a model without any."""
-    lists: str = ""
-    """Digest of the mined rows whose lists are scored whole, set by the plan; else empty."""
-=======
     answer: str | None = None
     """The column of the queries' source that holds what answer-likelihood is to find."""
     norm: Literal["mean", "sum"] | None = None
@@ -93,7 +82,6 @@ class Teach:
 
     The mined rows where lists are scored whole, the queries' files where these hold the answers.
     """
->>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
     more: bool = False
@@ -110,11 +98,7 @@ class Teach:
     @property
     def aside(self) -> frozenset[str]:
         """What is no identity; of fields that teachers did not have at first, those not used."""
-<<<<<<< HEAD
-        unused = {name for name in ("language", "layout", "lists") if not getattr(self, name)}
-=======
         unused = {name for name in _LATER if not getattr(self, name)}
->>>>>>> d494dac (answer-likelihood, the reward of LLM-Embedder: the answer's tokens after document and query)
         return frozenset({"fingerprint", "more", *unused})
 
     @property
