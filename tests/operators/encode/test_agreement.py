@@ -90,7 +90,7 @@ def plain_loop(folder: Path, texts: list[str]) -> dict[str, np.ndarray]:
     return {pooling: np.stack(vectors) for pooling, vectors in rows.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_a_decoder_equals_a_plain_loop(gemma, scifact):
     texts = [*scifact[:5], *(text[:60] for text in scifact[5:20])]

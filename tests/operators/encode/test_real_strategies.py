@@ -55,7 +55,7 @@ def test_minilm_in_context_still_tells_texts_apart(minilm):
     assert same > other + 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["token-prepending", "jrt-repeat", "prefix-lm", "ullme"])
 def test_a_real_gemma_is_read_by_every_decoder_strategy(gemma, kind):
     """Its local and whole layers, scaled embeddings and its own tokenizer all take part."""

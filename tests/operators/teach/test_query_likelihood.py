@@ -118,7 +118,7 @@ def test_a_template_without_its_places_is_refused(folders, template, said):
         QueryLikelihood(Model(str(folders("gpt2"))), template=template).check()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_gemma_prefers_the_document_of_the_query(gemma, logits):
     query = "What is the capital of France?"

@@ -87,7 +87,7 @@ def test_a_query_that_leaves_no_room_is_rejected(folders, pair_table):
     assert out["error"].to_pylist() == [reason, None]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_gemma_weighs_both_spellings_of_yes_and_no(gemma, logits):
     pairs = [("What is the capital of France?", "Paris is the capital of France.")]
