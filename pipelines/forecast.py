@@ -103,6 +103,8 @@ def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> F
     earlier = source.found
     if earlier is None or not earlier.sample.complete or not len(earlier.sample.good):
         return Forecast(phase, schema, None, None)
+    if not phase.read.text and "text" not in source.schema.names:  # rows of a Delta table alone
+        return Forecast(phase, schema, None, None)
     with _held(earlier.sample.good) as uri:
         read = replace(phase.read, phase="", uri=uri, format="parquet")
         plan = plan_phase(replace(pinned(decided(phase)), read=read))

@@ -21,6 +21,7 @@ from operators.storage.table import Table
 from operators.text.fetch import fetch
 from operators.text.origin import texts_of
 from pipelines.config import parse
+from pipelines.forecast import forecasts
 from pipelines.verify import verify_table
 from tests.pipeline_builders import config, ids_of, lines, rows_of, run_folder, write_files
 
@@ -204,6 +205,24 @@ def test_a_step_behind_it_is_refused_before_anything_starts(passages, tmp_path):
     }
     with pytest.raises(ConfigError, match="quantize cannot follow it"):
         run(yaml.safe_dump({"phases": {"documents": phase}}))
+
+
+def test_a_plan_tells_the_columns_before_there_is_a_table_of_passages(corpus, tiny_model, tmp_path):
+    phases = {
+        "cut": {
+            "read": {"uri": corpus},
+            "steps": [CUT, *ENCODED],
+            "write": {"table": str(tmp_path / "passages")},
+        },
+        "documents": {
+            "read": {"phase": "cut"},
+            "steps": [{"aggregate": {"method": "gde"}}],
+            "write": {"table": str(tmp_path / "documents")},
+        },
+    }
+    told = list(forecasts(parse(config(tiny_model, **phases)), probe=False))
+    assert told[1].schema.names[-4:] == ["passages", "length", "embedding", "deviation"]
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.ray

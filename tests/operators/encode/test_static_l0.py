@@ -146,3 +146,19 @@ print([name for name in ("torch", "transformers") if name in sys.modules])
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_first_states_of_a_real_model_are_those_of_transformers(minilm):
+    import torch
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(minilm, dtype=torch.float32).eval()
+    texts = ["A quick brown fox.", "naïve café visits, 12.5 % of them"]
+    ids, offsets = to_ragged(tokens(minilm, texts)["input_ids"])
+    expected = []
+    for row in np.split(ids, offsets[1:-1]):
+        with torch.inference_mode():
+            inputs = torch.from_numpy(row.astype(np.int64))[None]
+            expected.append(network.embeddings(inputs)[0, 1:-1].mean(0).numpy())
+    found = encoded(minilm, texts, states="first")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
