@@ -122,7 +122,8 @@ def phase(corpus, table):
 @pytest.mark.timeout(1500)
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks /proc for processes")
 @pytest.mark.parametrize(
-    ("runner", "times"), [("local", 2), pytest.param("ray", 1, marks=[pytest.mark.ray, pytest.mark.long])]
+    ("runner", "times"),
+    [("local", 2), pytest.param("ray", 1, marks=[pytest.mark.ray, pytest.mark.long])],
 )
 def test_a_driver_killed_at_random_moments_loses_nothing_and_repeats_nothing(
     tmp_path, project, corpus, calm, tiny_model, runner, times
