@@ -1,5 +1,6 @@
 """A model as a config names it: found, read and identified without loading its weights."""
 
+import json
 from dataclasses import dataclass as plain
 from dataclasses import replace
 from pathlib import Path
@@ -165,10 +166,14 @@ def identity(model: Model) -> dict[str, str]:
         "max_length": str(folder.max_length),
         "truncation": folder.truncation_side,
         "lower_case": str(folder.lower_case),
-        "prompt passage": "\0".join(prompts_of(model, folder, "passage")),
-        "prompt query": "\0".join(prompts_of(model, folder, "query")),
+        "prompt passage": _told(prompts_of(model, folder, "passage")),
+        "prompt query": _told(prompts_of(model, folder, "query")),
         **({"ending": model.ending} if model.ending else {}),
     }
+
+
+def _told(prompts: tuple[str, ...]) -> str:
+    return prompts[0] if len(prompts) == 1 else json.dumps(prompts, ensure_ascii=False)
 
 
 def _beside(transformer: Path, root: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from operators import columns, modules
@@ -15,19 +15,15 @@ from operators.base import STRICT
 from operators.encode import sight
 from operators.encode.shape import Shape
 from operators.encode.strategy import Encoded, Encoding, Opening, cut, vectors
+from operators.encode.trained import Trained
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.quantize.artefact import fetched
-from operators.storage.uri import absolute
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from operators.encode.embedder import Embedder
-
-
-def _placed(uri: str) -> str:
-    return absolute(uri) if uri else uri
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -46,7 +42,7 @@ class Gem:
     tokens: Annotated[int, Field(ge=1, le=64)] = 1
     pool: Literal["mean", "concat"] = "mean"
     """Their states' mean, or one behind the other."""
-    artefact: Annotated[str, AfterValidator(_placed)] = ""
+    artefact: Trained = ""
     """Their trained embeddings: a safetensors file of one (tokens, width) tensor, named by its
     digest (`b2sum -l 128`). Empty: random ones, which say nothing of a text but show the way."""
     seed: int = 0

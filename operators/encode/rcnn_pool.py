@@ -1,32 +1,27 @@
 """The largest values of each token beside what is left and right of it (TECHNIQUES `rcnn-pool`)."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from operators import columns, modules
 from operators.base import STRICT
 from operators.encode.shape import Shape
 from operators.encode.strategy import Encoded, Encoding, Opening, vectors
+from operators.encode.trained import Trained
 from operators.errors import ModelError
 from operators.model import Folder
 from operators.quantize.artefact import fetched
-from operators.storage.uri import absolute
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _WANTED = {"weight", "bias"}
-
-
-def _placed(uri: str) -> str:
-    return absolute(uri) if uri else uri
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -42,7 +37,7 @@ class RcnnPool:
     own_pooling: ClassVar[bool] = True
 
     kind: Literal["rcnn-pool"] = "rcnn-pool"
-    artefact: Annotated[str, AfterValidator(_placed)] = ""
+    artefact: Trained = ""
     """A safetensors file, named by its digest, of a trained `weight` (n, 3 × width) and `bias`
     (n); a vector has n values. Empty: no weight and no tanh, a vector has three times the width."""
 

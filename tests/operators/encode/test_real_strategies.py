@@ -56,11 +56,6 @@ def test_minilm_in_context_still_tells_texts_apart(minilm):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["token-prepending", "jrt-repeat", "prefix-lm", "ullme"])
-def test_a_real_gemma_is_read_by_every_decoder_strategy(gemma, kind):
-    """Its local and whole layers, scaled embeddings and its own tokenizer all take part."""
-    found = vectors(gemma, {"kind": kind}, 640, precision="bf16")
-    assert np.isfinite(found).all()
-    if kind == "token-prepending":
-        same, other = nearest(found)
-        assert same > other
+def test_a_prompt_around_a_text_makes_a_real_gemma_tell_texts_apart(gemma):
+    same, other = nearest(vectors(gemma, {"kind": "token-prepending"}, 640, precision="bf16"))
+    assert same > other

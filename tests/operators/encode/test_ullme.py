@@ -10,6 +10,7 @@ from operators.errors import ModelError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
 from tests.tiny_models import BUILDERS, build_bert, edit_json
+from tests.windowed_models import WINDOWED, build_gemma3
 
 SCHEMA = pa.schema([columns.ID, columns.INPUT_IDS])
 
@@ -30,9 +31,16 @@ def test_a_gpt_neo_is_refused_for_it_hides_later_tokens_itself(tmp_path):
         step(folder).bind(SCHEMA)
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen3"])
+def test_a_decoder_with_layers_that_take_no_mask_is_refused(tmp_path):
+    folder = build_gemma3(tmp_path / "m")
+    edit_json(folder / "config.json", layer_types=["linear_attention", "full_attention"])
+    with pytest.raises(ModelError, match="layers of linear_attention, which take no mask"):
+        step(folder).bind(SCHEMA)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3", "modernbert-decoder"])
 def test_the_first_token_sees_the_last_and_only_then(tmp_path, kind):
-    folder = BUILDERS[kind](tmp_path / "m")
+    folder = (BUILDERS | WINDOWED)[kind](tmp_path / "m")
     table = pa.table({"id": ["a", "b"], "text": ["the quick brown fox", "the quick brown jump"]})
     with Tokenize(Model(str(folder))).open() as tokenize:
         table = tokenize(table)
