@@ -93,14 +93,14 @@ def compared(found: Mapping[str, Compressed]) -> list[list[str]]:
     first = next(iter(found.values()))
     rows = []
     for place, one in enumerate(first.figures):
-        row = [one.name, f"{np.mean([each.figures[place].bytes for each in found.values()]):.0f}"]
+        same = [each.figures[place] for each in found.values()]
+        row = [one.name, f"{np.mean([each.bytes for each in same]):.0f}"]
+        row.append(f"{np.mean([each.artefact for each in same]) / 1000:.0f}")
         for each in found.values():
             floats, mine = each.figures[0], each.figures[place]
             share = mine.ndcg / floats.ndcg
             row.append(f"{mine.ndcg:.4f} {share:.1%} ({mine.recall:.3f})")
-        rows.append(
-            [*row, f"{np.mean([each.figures[place].cosine for each in found.values()]):.4f}"]
-        )
+        rows.append([*row, f"{np.mean([each.cosine for each in same]):.4f}"])
     return sorted(rows, key=lambda row: -float(row[1]))
 
 
@@ -116,11 +116,13 @@ def main() -> None:
             collections[name] = collection(place, data / name)
             asking = {"queries": str(data / name / "queries.jsonl")}
             asking["qrels"] = str(data / name / "qrels" / "test.tsv")
-            measured[name] = compress(Wish(place, schemes=SCHEMES, **asking), print)
-    _report(collections, measured)
+            measured[name] = compress(Wish(place, schemes=options.schemes, **asking), print)
+    _report(collections, measured, options.schemes)
 
 
-def _report(collections: Mapping[str, Collection], measured: Mapping[str, Compressed]) -> None:
+def _report(
+    collections: Mapping[str, Collection], measured: Mapping[str, Compressed], schemes: str
+) -> None:
     rows, costs = mistakes(collections)
     head = f"MiniLM-L6, {LENGTH} tokens, bf16, judged test queries; nDCG@10, its share of the"
     lines = [
@@ -130,11 +132,12 @@ def _report(collections: Mapping[str, Collection], measured: Mapping[str, Compre
         "",
         "The schemes as `corpusmill compress` measures them; in brackets recall@10 against floats.",
         "",
-        *table(("scheme", "bytes a row", *measured, "cosine"), compared(measured)),
+        *table(("scheme", "bytes a row", "learned, kB", *measured, "cosine"), compared(measured)),
     ]
     told = {name: _without_places(to_json(each)) for name, each in measured.items()}
     facts = {"length": LENGTH, "bin_by_bin": costs, "compress": told}
     command = f"python -m benchmarks.compress --collections {' '.join(measured)}"
+    command += f" --schemes {schemes}"
     keep("compress", command, lines, facts)
 
 
@@ -159,6 +162,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", default="", help="folder that keeps the vectors")
     parser.add_argument("--collections", nargs="*", default=COLLECTIONS)
+    parser.add_argument("--schemes", default=SCHEMES, help="as `corpusmill compress` takes them")
     return parser.parse_args()
 
 

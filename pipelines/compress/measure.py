@@ -63,8 +63,9 @@ class Figures:
 
     name: str
     bytes: float
-    """Of a row in the Parquet file, ids aside; what is learned lies beside the table, once."""
+    """Of a row in the Parquet file, ids aside."""
     artefact: int
+    """Bytes of what was learned: it lies beside the table, once."""
     recall: float
     """Share of the k nearest by the vectors as stored that are among the k nearest by codes."""
     ndcg: float
@@ -78,6 +79,10 @@ class Figures:
     error: float = 0.0
     """Standard error of that."""
 
+    def whole(self, rows: int) -> float:
+        """Bytes of a row and its share of what was learned, in a table of so many rows."""
+        return self.bytes + self.artefact / rows
+
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
@@ -89,6 +94,8 @@ class Compressed:
     """Rows that were searched."""
     of: int
     """Rows of the table."""
+    learned: int
+    """Rows that the schemes learned from."""
     queries: str
     asked: int
     figures: list[Figures]
@@ -123,14 +130,22 @@ def compress(wish: Wish, say: Say) -> Compressed:
     task, told = _judged(wish, sample, questions) if questions else _own(wish, sample)
     found = list(_measured(task, steps, say))
     return Compressed(
-        wish, index, len(task.gallery), sample.of, told, len(task.queries), found,
-        best(found, wish.loss),
-    )  # fmt: skip
+        wish,
+        index,
+        len(task.gallery),
+        sample.of,
+        min(len(task.gallery), SAMPLE_ROWS),
+        told,
+        len(task.queries),
+        found,
+        best(found, wish.loss, sample.of),
+    )
 
 
-def best(figures: list[Figures], loss: float) -> str:
-    """The name of the smallest of those that lose at most so much, the first of equal ones."""
-    return min((one for one in figures if one.lost <= loss), key=lambda one: one.bytes).name
+def best(figures: list[Figures], loss: float, rows: int) -> str:
+    """The smallest of those that lose at most so much, in a table of so many rows."""
+    fitting = (one for one in figures if one.lost <= loss)
+    return min(fitting, key=lambda one: one.whole(rows)).name
 
 
 def _judged(wish: Wish, sample: Drawn, questions: Questions) -> tuple[_Task, str]:

@@ -7,7 +7,17 @@ from typing import Any
 
 from pipelines.compress.measure import FLOAT, Compressed, Figures
 
-HEAD = ("scheme", "bytes a row", "of stored", "recall@{k}", "nDCG@10", "lost", "MSE", "cosine")
+HEAD = (
+    "scheme",
+    "bytes a row",
+    "with learned",
+    "of stored",
+    "recall@{k}",
+    "nDCG@10",
+    "lost",
+    "MSE",
+    "cosine",
+)
 
 
 def head(found: Compressed) -> list[str]:
@@ -18,8 +28,8 @@ def head(found: Compressed) -> list[str]:
 def rows(found: Compressed) -> Iterator[list[str]]:
     """A row for each scheme, the smallest last."""
     floats = found.figures[0]
-    for one in sorted(found.figures, key=lambda one: -one.bytes):
-        yield _cells(one, floats)
+    for one in sorted(found.figures, key=lambda one: -one.whole(found.of)):
+        yield _cells(one, floats, found.of)
 
 
 def told(found: Compressed) -> Iterator[str]:
@@ -30,11 +40,14 @@ def told(found: Compressed) -> Iterator[str]:
     measure = f"recall@{wish.k}" if math.isnan(found.figures[0].ndcg) else "nDCG@10"
     rule = f"at most {wish.loss:g} of {measure}"
     if found.best == FLOAT:
-        yield f"None of these schemes loses {rule}: keep the vectors as they are."
+        yield f"No smaller scheme among these loses {rule}: keep the vectors as they are."
         return
     one = next(each for each in found.figures if each.name == found.best)
     lost = f"{one.lost:+.4f} ± {one.error:.4f}"
-    yield f"The smallest that loses {rule}: {one.name}, {one.bytes:.0f} bytes a row, {lost}."
+    size = f"{one.whole(found.of):.0f} bytes a row"
+    yield f"The smallest that loses {rule}: {one.name}, {size}, {lost}."
+    if found.learned == found.rows:
+        yield "Schemes learned from the very rows that were searched: later rows may lose more."
     if found.rows < found.of:
         yield "Losses grow with the number of rows searched: try a larger --sample."
 
@@ -48,6 +61,7 @@ def to_json(found: Compressed) -> dict[str, Any]:
         "dim": found.index.dim,
         "rows": found.rows,
         "rows_of_table": found.of,
+        "rows_learned_from": found.learned,
         "queries": found.queries,
         "asked": found.asked,
         "k": found.wish.k,
@@ -61,13 +75,14 @@ def to_json(found: Compressed) -> dict[str, Any]:
     }
 
 
-def _cells(one: Figures, floats: Figures) -> list[str]:
+def _cells(one: Figures, floats: Figures, rows: int) -> list[str]:
     judged = not math.isnan(one.ndcg)
     lost = "" if one.name == FLOAT else f"{one.lost:+.4f} ± {one.error:.4f}"
     return [
         one.name,
         f"{one.bytes:.0f}",
-        f"{one.bytes / floats.bytes:.1%}",
+        f"{one.whole(rows):.0f}",
+        f"{one.whole(rows) / floats.bytes:.1%}",
         f"{one.recall:.4f}",
         f"{one.ndcg:.4f}" if judged else "",
         lost,
