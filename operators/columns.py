@@ -55,7 +55,7 @@ LANG = pa.field("lang", pa.string())
 """The language of a row's text, as its source calls it."""
 
 LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
-TOKEN_VECTORS = "token_vectors"
+TOKEN_VECTORS, TOKEN_CODES = "token_vectors", "token_codes"
 
 PASSAGES = pa.field("passages", pa.int32())
 """How many passages a document's vector was made of."""

@@ -8,6 +8,7 @@ from operators.encode.encode import Encode
 from operators.features.unified import UnifiedEmbedding
 from operators.mine.mine import Mine
 from operators.quantize.quantize import Quantize
+from operators.quantize.token_codes import QuantizeTokens
 from operators.teach.dse import Dse
 from operators.teach.pairs import Pairs
 from operators.teach.teach import Teach
@@ -26,6 +27,7 @@ OPERATORS: dict[str, type[Operator]] = {
         Pairs,
         Passages,
         Quantize,
+        QuantizeTokens,
         Teach,
         Tokenize,
         UnifiedEmbedding,

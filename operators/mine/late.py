@@ -9,13 +9,14 @@ import pyarrow as pa
 from operators import columns
 from operators.arrays import to_ragged, whole
 from operators.errors import ContractError, TableError
-from operators.mine.groups import Atom, atoms_of, read_documents, share
+from operators.mine.groups import Atom, Coded, atoms_of, coded, read_documents, share
 from operators.mine.held import Held, nearest
 from operators.mine.pool import Asked, Places, Scores
 from operators.mine.runs import Runs
 from operators.mine.topk import Hits
 from operators.quantize.kernels import Matrix, Rows
 from operators.quantize.maxsim import maxsim, maxsim_of_all
+from operators.quantize.token_codes import decoded_tokens
 from operators.storage.parquet import read_group
 from operators.storage.table import Table
 
@@ -25,8 +26,13 @@ class LateIndex:
     """The token vectors of a table's version: plain data, told to every part."""
 
     uri: str
-    dim: int
+    column: Coded
+    """`token_vectors`, or `token_codes` and what decodes them."""
     atoms: tuple[Atom, ...]
+
+    @property
+    def dim(self) -> int:
+        return self.column.dim
 
     def __len__(self) -> int:
         return sum(atom.rows for atom in self.atoms)
@@ -34,11 +40,12 @@ class LateIndex:
 
 def late_index(uri: str, version: int) -> LateIndex:
     """The index of a version, from its log and footers; TableError where it has no row."""
-    field = Table(uri).schema(version).field(columns.TOKEN_VECTORS)
+    schema = Table(uri).schema(version)
+    name = columns.TOKEN_VECTORS if columns.TOKEN_VECTORS in schema.names else columns.TOKEN_CODES
     atoms = atoms_of(uri, version)
     if not atoms:
         raise TableError(uri, f"version {version} has no row; there is nothing to search")
-    return LateIndex(uri, columns.dim_of(field), atoms)
+    return LateIndex(uri, coded(uri, schema.field(name)), atoms)
 
 
 def open_part(index: LateIndex, part: int = 0, of: int = 1) -> "LatePart":
@@ -51,19 +58,23 @@ def open_part(index: LateIndex, part: int = 0, of: int = 1) -> "LatePart":
         [read_documents(index.uri, atom) for atom in atoms], atoms[0].first_row if atoms else 0
     )
     try:
-        read = [read_group(index.uri, a.path, a.group, [columns.TOKEN_VECTORS]) for a in atoms]
-        found = [token_rows(each, index.dim) for each in read]
+        read = [read_group(index.uri, a.path, a.group, [index.column.field.name]) for a in atoms]
+        found = [token_rows(each, index.column) for each in read]
     except ValueError as error:
-        raise TableError(index.uri, f"{columns.TOKEN_VECTORS}: {error}") from error
+        raise TableError(index.uri, f"{index.column.field.name}: {error}") from error
     return LatePart(index, held, Runs.joined(found, (np.zeros((0, index.dim), np.float32),)))
 
 
-def token_rows(table: pa.Table, dim: int) -> Runs:
-    """The token vectors of a table's rows, as matrices of `dim` values a row."""
-    values, bounds = to_ragged(whole(table[columns.TOKEN_VECTORS]))
-    if (bounds % dim).any():
-        raise ValueError(f"a row's values are no multiple of {dim}")
-    return Runs((values.reshape(-1, dim),), (bounds // dim).astype(np.int64))
+def token_rows(table: pa.Table, column: Coded) -> Runs:
+    """The token vectors of a table's rows, as matrices; codes are decoded."""
+    held = table[column.field.name]
+    if column.field.name == columns.TOKEN_CODES:
+        matrix, bounds = decoded_tokens(held, column.field, column.artefact)
+        return Runs((matrix,), bounds)
+    values, ends = to_ragged(whole(held))
+    if (ends % column.dim).any():
+        raise ValueError(f"a row's values are no multiple of {column.dim}")
+    return Runs((values.reshape(-1, column.dim),), (ends // column.dim).astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import pyarrow.compute
 
 from operators import columns
 from operators.arrays import to_ragged, whole
+from operators.mine.groups import Coded
 from operators.mine.late import token_rows
 from operators.mine.pool import Marks, Places
 from operators.mine.runs import Runs
@@ -76,10 +77,9 @@ def _read(
     for field in fields:
         if field.name == columns.LEXICAL_IDS:
             looked = replace(looked, terms=_placed(_terms(rows), places, count))
-        elif field.name == columns.TOKEN_VECTORS:
-            looked = replace(
-                looked, tokens=_placed(token_rows(rows, columns.dim_of(field)), places, count)
-            )
+        elif field.name in (columns.TOKEN_VECTORS, columns.TOKEN_CODES):
+            tokens = token_rows(rows, Coded(field, artefact))
+            looked = replace(looked, tokens=_placed(tokens, places, count))
         else:
             matrix = np.zeros((count, columns.dim_of(field)), np.float32)
             matrix[places] = decoded(rows, field.name, artefact)

@@ -145,7 +145,7 @@ def compared(source: OfTable, schema: pa.Schema, where: str = "") -> list[pa.Fie
     """The columns that the source compares; ContractError where one lacks."""
     wanted: list[tuple[str, ...]] = []
     if isinstance(source, Late):
-        wanted.append((columns.TOKEN_VECTORS,))
+        wanted.append((columns.TOKEN_VECTORS, columns.TOKEN_CODES))
     if isinstance(source, Lexical):
         wanted.append((columns.LEXICAL_IDS,))
     if isinstance(source, Dense) or (isinstance(source, Lexical) and source.dense):
@@ -165,6 +165,9 @@ def check_queries(source: OfTable, schema: pa.Schema) -> None:
     if source.queries.named:
         return
     fields = compared(source, schema)
+    if fields[0].name == columns.TOKEN_CODES:
+        found = "their codes; name their table under 'queries', or leave them as vectors"
+        raise ContractError("mine", columns.TOKEN_VECTORS, _NEEDED[columns.TOKEN_VECTORS], found)
     if isinstance(source, Dense) and source.dim:
         dims = (source.dim, source.cut_from)
         _check_dim(source.vectors.uri, dims, "the queries", columns.dim_of(fields[0]))

@@ -13,7 +13,10 @@ from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
 from operators.arrays import to_matrix, to_ragged
+from operators.mine.groups import coded
 from operators.quantize.maxsim import maxsim
+from operators.quantize.token_codes import decoded_tokens
+from operators.storage.table import Table
 from pipelines.config import parse
 from tests.lake import beir
 from tests.pipeline_builders import lines, quarantined, rows_of, write_files
@@ -139,6 +142,26 @@ def test_token_vectors_propose_by_maxsim_and_languages_are_of_the_row(tmp_path) 
     check_negatives(home, np.array([[maxsim(q, d) for d in documents] for q in queries]))
     rows = rows_of(str(home / "negatives")).to_pylist()
     assert {each for row in rows for each in row["sources"]} == {"late"}
+
+
+def test_coded_token_vectors_are_mined_as_what_they_decode_to(tmp_path) -> None:
+    build_colbert(tmp_path / "model")
+    beir(tmp_path)
+    own = {"kind": "colbert-xm", "language": "en_XX"}
+    asked = {"strategy": {**own, "role": "query", "query_tokens": 16}}
+    mine = {"late": [{"vectors": {"phase": "documents"}}]}
+    told = yaml.safe_load(config(tmp_path, "coded", {"strategy": own}, mine, asked))
+    told["phases"]["documents"]["steps"].append({"quantize-tokens": {"nbits": 4}})
+    run_pipeline(parse(yaml.safe_dump(told, sort_keys=False)), LocalRunner(), Progress(quiet=True))
+    home = tmp_path / "coded"
+    table = Table(str(home / "documents"))
+    rows = rows_of(table.uri)
+    assert "token_vectors" not in rows.column_names
+    column = coded(table.uri, table.schema().field("token_codes"))
+    found, bounds = decoded_tokens(rows["token_codes"], column.field, column.artefact)
+    documents = [found[a:b] for a, b in itertools.pairwise(bounds)]
+    queries = token_sets(str(home / "queries"))
+    check_negatives(home, np.array([[maxsim(q, d) for d in documents] for q in queries]))
 
 
 def test_a_row_without_adapters_of_its_language_is_put_aside(tmp_path) -> None:
