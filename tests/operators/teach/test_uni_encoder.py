@@ -1,5 +1,6 @@
 """One pass over a query and its candidates: what equals separate passes, and what does not."""
 
+import shutil
 from functools import cache
 
 import numpy as np
@@ -190,3 +191,25 @@ def test_a_layout_that_does_not_do_what_it_says_is_refused(folders, monkeypatch)
     monkeypatch.setitem(segments._ALLOWED, "isolated", segments._ALLOWED["square"])
     with pytest.raises(ModelError, match="under layout isolated another candidate moves a logit"):
         UniEncoder(Model(str(folders("uni")))).scorer(torch.device("cpu"), 4096)
+
+
+@pytest.mark.slow
+def test_on_real_weights_one_pass_equals_a_pass_for_each_candidate(ce_minilm, tmp_path):
+    """The body and the classifier of a real cross-encoder, as a uni-encoder's."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path / "uni"
+    shutil.copytree(ce_minilm, folder)
+    weights = load_file(folder / "model.safetensors")
+    for name in ("weight", "bias"):
+        weights[f"fc.{name}"] = weights.pop(f"classifier.{name}")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    texts = pa.array([text * 7 for text in TEXTS] + ["Paris is the capital of France."])
+    queries = pa.array(["What is the capital of France?"] * len(texts))
+    for layout in LAYOUTS:
+        teacher = UniEncoder(Model(str(folder)), layout=layout)
+        teacher.check()
+        score = teacher.scorer(torch.device("cpu"), 4096)
+        whole = score(queries, texts).logits
+        alone = [score(queries[n : n + 1], texts[n : n + 1]).logits[0] for n in range(len(texts))]
+        assert (np.abs(whole - alone).max() > 1e-3) == (layout in WHOLE)
