@@ -1,6 +1,7 @@
 """What operators there are, from their own declarations."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -22,11 +23,31 @@ def show_operators(name: str = "") -> None:
         raise ConfigError((f"no operator {name!r}{did_you_mean(name, OPERATORS)}",))
     schema = operator_schema(name)
     console.print(inspect.getdoc(OPERATORS[name]) or "")
+    for line in _told(schema):
+        console.print(line)
+
+
+def _told(schema: dict[str, Any], indent: str = "  ") -> Iterator[str]:
+    """A line for each field with its type and default, then what it means and its variants."""
     for field, facts in schema["properties"].items():
-        default = f", {facts['default']!r} unless said" if "default" in facts else ", required"
-        console.print(f"\n  {field}: {_kind(facts)}{default}")
+        if "const" in facts:
+            continue
+        default = ", required" if field in schema.get("required", ()) else ""
+        default = f", {facts['default']!r} unless said" if "default" in facts else default
+        yield f"\n{indent}{field}: {_kind(facts)}{default}"
         for line in facts.get("description", "").splitlines():
-            console.print(f"      {line}")
+            yield f"{indent}    {line}"
+        for variant in _variants(facts):
+            kind = variant["properties"]["kind"]["const"]
+            sentence = " ".join(variant.get("description", "").partition("\n\n")[0].split())
+            yield f"\n{indent}    kind: {kind}: {sentence}"
+            yield from _told(variant, indent + "        ")
+
+
+def _variants(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The dataclasses a field may hold, which its `kind` tells apart."""
+    found: list[dict[str, Any]] = facts.get("oneOf", [])
+    return found + [each for choice in facts.get("anyOf", []) for each in _variants(choice)]
 
 
 def _sentence(operator: type) -> str:
@@ -37,6 +58,8 @@ def _kind(facts: dict[str, Any]) -> str:
     """A field's type, or its choices, in words."""
     if "enum" in facts:
         return " | ".join(map(str, facts["enum"]))
+    if "oneOf" in facts:
+        return "{kind: …}"
     if "anyOf" in facts:
         return " | ".join(_kind(choice) for choice in facts["anyOf"])
     return str(facts.get("type", "anything"))

@@ -72,4 +72,10 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
     if "$ref" in node:
         target = definitions[node["$ref"].rpartition("/")[2]]
         return _inlined({**target, **{k: v for k, v in node.items() if k != "$ref"}}, definitions)
-    return {key: _inlined(value, definitions) for key, value in node.items()}
+    kept = {key: value for key, value in node.items() if not _points(key, value)}
+    return {key: _inlined(value, definitions) for key, value in kept.items()}
+
+
+def _points(key: str, value: Any) -> bool:
+    """A table of definitions, which are all put in place; `kind` is told apart by its constants."""
+    return key == "discriminator" and isinstance(value, dict)

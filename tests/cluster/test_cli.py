@@ -175,6 +175,9 @@ def test_operators_and_schema_tell_what_a_config_may_say(cli):
     code, out, _ = cli("operators", "encode")
     assert code == 0
     assert "precision: fp32 | bf16 | fp16 | int8, 'fp32' unless said" in out
+    assert "strategy: {kind: …} | null, None unless said" in out
+    assert "kind: gem: " in out
+    assert "tokens: integer" in out
     code, out, _ = cli("schema")
     assert code == 0
     Draft202012Validator.check_schema(json.loads(out))
