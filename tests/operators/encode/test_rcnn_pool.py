@@ -89,3 +89,22 @@ def test_other_weights_are_refused_when_the_plan_is_bound(tmp_path):
     place.write_bytes(data)
     with pytest.raises(ModelError, match=r"should hold weight \(n, 96\) and bias \(n\)"):
         step(build_bert(tmp_path / "m"), str(place)).bind(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("kind", "build", "dim"), [("rcnn-pool", build_bert, 96), ("jrt-repeat", build_llama, 32)]
+)
+def test_a_strategy_of_states_alone_is_the_same_by_openvino(
+    tmp_path, monkeypatch, kind, build, dim
+):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    folder = build(tmp_path / "m")
+    with Tokenize(Model(str(folder))).open() as tokenize:
+        table = tokenize(pa.table({"id": ["a", "b"], "text": ["the quick fox", "x"]}))
+    found = []
+    for backend in ("torch", "openvino"):
+        encode = Encode(Model(str(folder)), backend=backend, strategy={"kind": kind})
+        with encode.open(Resources(device="cpu")) as apply:
+            found.append(to_matrix(apply(table)["embedding"], dim))
+    np.testing.assert_allclose(*found, atol=1e-4)
