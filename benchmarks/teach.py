@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from sentence_transformers import CrossEncoder
 
 from cluster.settings import cores
 from operators.base import Resources
+from operators.encode.strategy import Engine, Precision
 from operators.model import Model
 from operators.teach.teach import Teach
 
@@ -84,9 +84,7 @@ def _ways(model: str, pairs: list[tuple[str, str]]) -> Iterator[dict[str, Way]]:
 
     with ExitStack() as stack:
 
-        def teach(
-            precision: Literal["fp32", "bf16"], backend: Literal["torch", "openvino"] = "torch"
-        ) -> Way:
+        def teach(precision: Precision, backend: Engine = "torch") -> Way:
             step = Teach(Model(model), precision=precision, backend=backend, fingerprint="t")
             transform = stack.enter_context(step.open(Resources(device="cpu")))
             return lambda: transform(table)["logit"].to_numpy()
@@ -98,6 +96,7 @@ def _ways(model: str, pairs: list[tuple[str, str]]) -> Iterator[dict[str, Way]]:
             "corpusmill teach, bf16": teach("bf16"),
             "corpusmill teach, OpenVINO fp32": teach("fp32", "openvino"),
             "corpusmill teach, OpenVINO bf16": teach("bf16", "openvino"),
+            "corpusmill teach, OpenVINO int8": teach("int8", "openvino"),
         }
 
 
