@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from operators.encode import depth, probe, torch_backend, vocabulary
+from operators.encode.changed import Changed
 from operators.encode.embedder import Embedder
 from operators.encode.head import Layer, layers
 from operators.encode.loop import Loop, Ragged
@@ -97,7 +98,7 @@ def opened(opening: Opening, templates: tuple[str, ...], within: range, out: int
     chosen = tuple(depth.layers_of(network, out)[within.start : within.stop])
     frames = tuple(_frame(folder, template, token) for template in templates)
     outer = ends(folder)
-    backends = [Prepending(plain, chosen, outer.leading + frame.place) for frame in frames]
+    backends = [Changed(plain, Prepending(chosen, outer.leading + frame.place)) for frame in frames]
     last = (POOLINGS["last"],)
     forwards = [Embedder(model, folder.width, backend, last, ()) for backend in backends]
     loops = [Loop(forward, opening.budget) for forward in forwards]

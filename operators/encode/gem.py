@@ -96,6 +96,7 @@ class Gem:
         import torch
 
         from operators.encode import masks, vocabulary
+        from operators.encode.changed import Changed
         from operators.encode.masked import Masked
 
         own = vocabulary.table(network.backend.network)
@@ -105,7 +106,7 @@ class Gem:
             made = torch.Generator().manual_seed(self.seed)
             rows = torch.randn(self.tokens, folder.width, generator=made) * float(own.float().std())
         first = vocabulary.add_tokens(network.backend.network, rows, network.model)
-        backend = Masked(network.backend, partial(masks.blind_ends, count=self.tokens))
+        backend = Changed(network.backend, Masked(partial(masks.blind_ends, count=self.tokens)))
         pools: tuple[Callable[[Tensor, Tensor], Tensor], ...] = network.pools
         if self.pool == "concat":
             pools = (_behind_each_other,)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import MistralConfig, MistralModel
@@ -38,29 +37,11 @@ class Latents:
     Queries are the tokens' states, keys and values the latents: no token sees another one here.
     """
 
-    plain: Backend
     weights: Mapping[str, Tensor]
     heads: int
 
-    @property
-    def network(self) -> Any:
-        return self.plain.network
-
-    @property
-    def device(self) -> torch.device:
-        return self.plain.device
-
-    @property
-    def pad(self) -> int:
-        return self.plain.pad
-
-    @property
-    def numbers_positions(self) -> bool:
-        return self.plain.numbers_positions
-
-    def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """(rows, tokens, width) states; a mask of None means that no token is padding."""
-        states = self.plain.states(ids, mask)
+    def __call__(self, plain: Backend, ids: Tensor, mask: Tensor | None) -> Tensor:
+        states = plain.states(ids, mask)
         states = states + self._attended(self._normed(states, _ATTENTION + "norm"))
         return states + self._widened(self._normed(states, _MLP + "norm"))
 

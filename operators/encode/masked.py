@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,31 +14,13 @@ from operators.encode.embedder import Backend
 class Masked:
     """Token states under `allowed`, which makes of a (rows, tokens) mask who sees whom."""
 
-    plain: Backend
     allowed: Callable[[Tensor], Tensor]
 
-    @property
-    def network(self) -> Any:
-        return self.plain.network
-
-    @property
-    def device(self) -> torch.device:
-        return self.plain.device
-
-    @property
-    def pad(self) -> int:
-        return self.plain.pad
-
-    @property
-    def numbers_positions(self) -> bool:
-        return self.plain.numbers_positions
-
-    def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """(rows, tokens, width) states; a mask of None means that no token is padding."""
+    def __call__(self, plain: Backend, ids: Tensor, mask: Tensor | None) -> Tensor:
         own = torch.ones_like(ids) if mask is None else mask
-        seen = masks.for_layers(self.allowed(own), self.network.config, self.network.dtype)
+        seen = masks.for_layers(self.allowed(own), plain.network.config, plain.network.dtype)
         extra = {}
-        if self.numbers_positions:
+        if plain.numbers_positions:
             extra["position_ids"] = (own.long().cumsum(1) - 1).clamp(min=0)
-        states: Tensor = self.network(input_ids=ids, attention_mask=seen, **extra)[0]
+        states: Tensor = plain.network(input_ids=ids, attention_mask=seen, **extra)[0]
         return states

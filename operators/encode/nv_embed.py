@@ -46,11 +46,12 @@ class NvEmbed:
 
     def open(self, opening: Opening) -> Encoding:
         from operators.encode import embedder, latents, masks, probe
+        from operators.encode.changed import Changed
         from operators.encode.loop import Loop, Ragged
         from operators.encode.masked import Masked
 
         decoder, weights, heads = latents.load(opening)
-        asked = latents.Latents(Masked(decoder, masks.both_ways), weights, heads)
+        asked = Changed(Changed(decoder, Masked(masks.both_ways)), latents.Latents(weights, heads))
         network = embedder.of_backend(asked, opening.model, opening.shape)
         probe.check_vectors(opening.folder, network)
         probe.check_sight(opening.folder, network, both_ways=True)

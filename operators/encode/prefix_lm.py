@@ -93,9 +93,12 @@ class _ByPrompt:
 
 def _seen(network: "Embedder", prefix: "int | Tensor") -> "Embedder":
     """The network under the mask of a prefix of that length, or those (rows) lengths."""
+    from operators.encode.changed import Changed
     from operators.encode.masked import Masked
 
-    return replace(network, backend=Masked(network.backend, partial(_allowed, prefix=prefix)))
+    return replace(
+        network, backend=Changed(network.backend, Masked(partial(_allowed, prefix=prefix)))
+    )
 
 
 def _allowed(own: "Tensor", prefix: "int | Tensor") -> "Tensor":

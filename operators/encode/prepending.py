@@ -15,34 +15,16 @@ from operators.encode.embedder import Backend
 class Prepending:
     """Before each of `layers` the state of a row's last token takes that of its token `place`."""
 
-    plain: Backend
     layers: tuple[Any, ...]
     place: int
     """Counted among the row's own tokens."""
 
-    @property
-    def network(self) -> Any:
-        return self.plain.network
-
-    @property
-    def device(self) -> torch.device:
-        return self.plain.device
-
-    @property
-    def pad(self) -> int:
-        return self.plain.pad
-
-    @property
-    def numbers_positions(self) -> bool:
-        return self.plain.numbers_positions
-
-    def states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """(rows, tokens, width) states; a mask of None means that no token is padding."""
+    def __call__(self, plain: Backend, ids: Tensor, mask: Tensor | None) -> Tensor:
         numbered = (torch.ones_like(ids) if mask is None else mask).cumsum(1)
         to = (numbered > self.place).int().argmax(1)
         last = numbered.argmax(1)
         with _before(self.layers, to, last):
-            return self.plain.states(ids, mask)
+            return plain.states(ids, mask)
 
 
 @contextmanager

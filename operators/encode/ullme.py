@@ -33,11 +33,12 @@ class Ullme:
 
     def open(self, opening: Opening) -> Encoding:
         from operators.encode import embedder, masks, probe
+        from operators.encode.changed import Changed
         from operators.encode.loop import Loop, Ragged
         from operators.encode.masked import Masked
 
         network = embedder.opened(opening)
-        network = replace(network, backend=Masked(network.backend, masks.both_ways))
+        network = replace(network, backend=Changed(network.backend, Masked(masks.both_ways)))
         probe.check_vectors(opening.folder, network)
         probe.check_sight(opening.folder, network, both_ways=True)
         loop = Loop(network, opening.budget)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.encode import masks
+from operators.encode.changed import Changed
 from operators.encode.masked import Masked
 from operators.encode.torch_backend import load
 from operators.model import Model, resolve
@@ -31,7 +32,7 @@ def test_an_architectures_own_rule_given_as_a_mask_gives_its_own_states(tmp_path
     rule = masks.only_back if folder.is_decoder else masks.both_ways
     ids = torch.from_numpy(IDS)
     native = plain.states(ids, OWN)[OWN > 0]
-    found = Masked(plain, rule).states(ids, OWN)[OWN > 0]
+    found = Changed(plain, Masked(rule)).states(ids, OWN)[OWN > 0]
     if kind == "modernbert":
         assert torch.equal(found, native)
     torch.testing.assert_close(found, native, atol=1e-5, rtol=0)
@@ -52,7 +53,7 @@ def test_without_the_window_a_local_layer_would_see_too_much(tmp_path, kind):
 @torch.inference_mode()
 def test_both_ways_in_a_local_layer_is_as_far_to_each_side(tmp_path, kind):
     folder = resolve(Model(str(WINDOWED[kind](tmp_path / kind, layers=1))))
-    backend = Masked(load(folder, kind, "fp32", torch.device("cpu")), masks.both_ways)
+    backend = Changed(load(folder, kind, "fp32", torch.device("cpu")), Masked(masks.both_ways))
     ids = torch.from_numpy(IDS[:1]).repeat(2, 1)
     changed = 2 * WINDOW
     ids[1, changed] += 1

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from operators import columns
 from operators.arrays import to_matrix
 from operators.base import Resources
+from operators.encode.changed import Changed
 from operators.encode.encode import Encode
 from operators.encode.latents import Latents
 from operators.encode.loop import Ragged
@@ -93,7 +94,7 @@ class Fixed:
 def latents(folder, states, heads):
     weights = load_file(folder / "model.safetensors")
     own = {n.removeprefix(PREFIX): w for n, w in weights.items() if n.startswith(PREFIX)}
-    return own, Latents(Fixed(states), own, heads)
+    return own, Changed(Fixed(states), Latents(own, heads))
 
 
 def test_the_attention_is_that_of_the_formula_head_by_head(folder):
@@ -127,7 +128,7 @@ def test_one_latent_tells_every_token_the_same(tmp_path):
     own, _ = latents(folder, states, 2)
     for part in ("weight", "bias"):
         own[f"cross_attend_blocks.1.fn.net.2.{part}"].zero_()
-    told = Latents(Fixed(states), own, 2).states(None, None) - states
+    told = Changed(Fixed(states), Latents(own, 2)).states(None, None) - states
     torch.testing.assert_close(told, told[:, :1].expand_as(told), atol=1e-5, rtol=1e-5)
 
 

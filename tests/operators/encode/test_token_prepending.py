@@ -9,6 +9,7 @@ from operators import columns
 from operators.arrays import to_matrix
 from operators.base import Resources
 from operators.encode import depth, torch_backend, vocabulary
+from operators.encode.changed import Changed
 from operators.encode.encode import Encode
 from operators.encode.prepending import Prepending
 from operators.encode.token_prepending import META
@@ -58,7 +59,7 @@ def test_states_before_the_place_stay_and_those_behind_it_move_from_the_first_la
     network = plain.network
     layers = tuple(depth.layers_of(network, 4))
     vanilla = layers_of_states(plain, network)
-    changed = layers_of_states(Prepending(plain, layers[1:3], PLACE), network)
+    changed = layers_of_states(Changed(plain, Prepending(layers[1:3], PLACE)), network)
     torch.testing.assert_close(changed[0], vanilla[0], atol=0, rtol=0)
     others = torch.arange(6) != PLACE
     assert torch.equal(changed[1][:, others], vanilla[1][:, others])
@@ -68,7 +69,7 @@ def test_states_before_the_place_stay_and_those_behind_it_move_from_the_first_la
     for one, other in zip(changed, vanilla, strict=True):
         assert torch.equal(one[:, :PLACE], other[:, :PLACE])
     assert (changed[-1] - vanilla[-1])[0, -1].abs().max() > 1e-3
-    nothing = layers_of_states(Prepending(plain, (), PLACE), network)
+    nothing = layers_of_states(Changed(plain, Prepending((), PLACE)), network)
     assert all(torch.equal(one, other) for one, other in zip(nothing, vanilla, strict=True))
 
 
