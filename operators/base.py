@@ -202,7 +202,7 @@ class Accumulates(Protocol):
 class Merges(Protocol):
     """The last step of a phase, whose rows of one id are parts that the run joins to one row."""
 
-    def merged(self, rows: pa.Table) -> pa.Table:
+    def joined(self, rows: pa.Table) -> pa.Table:
         """One row an id, in the order of the ids' first rows; any cut gives the same, rounded."""
         ...
 

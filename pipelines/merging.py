@@ -95,7 +95,7 @@ class _Joining:
         whole = table.take(pa.array(to, pa.int64()))
         for later in task.come:
             rows = read_shard(job.table, later.shard.path).take(pa.array(later.rows, pa.int64()))
-            whole = self.by.merged(pa.concat_tables([whole, rows]))
+            whole = self.by.joined(pa.concat_tables([whole, rows]))
         stays[to] = False
         back = np.argsort(np.concatenate([np.flatnonzero(stays), to]), kind="stable")
         kept = pa.concat_tables([table.filter(pa.array(stays)), whole])

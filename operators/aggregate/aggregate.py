@@ -68,7 +68,7 @@ class Aggregate:
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:
         yield self._aggregated
 
-    def merged(self, rows: pa.Table) -> pa.Table:
+    def joined(self, rows: pa.Table) -> pa.Table:
         """One row an id, of rows of the bound schema: parts of documents become documents."""
         return self._joined(rows, _states(rows))
 

@@ -103,7 +103,7 @@ def test_parts_in_any_units_join_to_what_one_unit_gives(method, sizes, seed, cut
     table = table.take(np.random.default_rng(seed).permutation(len(table)))
     ends = [0, *sorted(min(cut, len(table)) for cut in cuts), len(table)]
     parts = [aggregated(table.slice(a, b - a), method) for a, b in pairwise(ends)]
-    joined = Aggregate(method=method).merged(pa.concat_tables(parts))
+    joined = Aggregate(method=method).joined(pa.concat_tables(parts))
     whole = aggregated(table, method)
     assert joined["id"].equals(whole["id"])
     assert joined["source_row"].equals(whole["source_row"])
