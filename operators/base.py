@@ -214,7 +214,8 @@ class RowByRow(Protocol):
     `of_text`: it gives one row for each, and what it adds is decided by the row's text alone.
     """
 
-    of_text: ClassVar[bool]
+    @property
+    def of_text(self) -> bool: ...
 
 
 @runtime_checkable

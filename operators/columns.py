@@ -19,6 +19,14 @@ CHAR_START = pa.field("char_start", pa.int32())
 CHAR_STOP = pa.field("char_stop", pa.int32())
 """Characters [start, stop) of the parent's text that the passage is."""
 
+LEVEL = pa.field("level", pa.int32())
+"""How many times a document was halved to come to the passage; 0 is all of it."""
+WITHIN = pa.field("within", pa.string())
+"""Id of the passage that it is a half of."""
+TOKEN_START = pa.field("token_start", pa.int32())
+TOKEN_STOP = pa.field("token_stop", pa.int32())
+"""Tokens [start, stop) of its document's that a passage has."""
+
 SOURCE_FILE = pa.field("source_file", pa.string())
 SOURCE_ROW = pa.field("source_row", pa.int64())
 """Where the row came from: row number in a Parquet file, line number or byte offset in text."""
@@ -54,6 +62,7 @@ BITS_ERROR = pa.field("bits_error", pa.float32())
 LANG = pa.field("lang", pa.string())
 """The language of a row's text, as its source calls it."""
 
+SPANS = "spans"
 LEXICAL_IDS, LEXICAL_WEIGHTS = "lexical_ids", "lexical_weights"
 TOKEN_VECTORS, TOKEN_CODES = "token_vectors", "token_codes"
 
@@ -98,6 +107,12 @@ def bits(dim: int, scheme: str, artefact: str = "") -> pa.Field:
 def input_ids(tokenizer: str) -> pa.Field:
     """Token ids whose metadata names the tokenizer, by the digest of its file, that gave them."""
     return INPUT_IDS.with_metadata({"corpusmill.tokenizer": tokenizer})
+
+
+def spans(*more: pa.Field) -> pa.Field:
+    """The passages of a document that is one row, and what else each has; only inside a phase."""
+    own = (ID, CONTENT_HASH, POSITION, CHAR_START, CHAR_STOP, TOKEN_START, TOKEN_STOP)
+    return pa.field(SPANS, pa.list_(pa.struct([*own, *more])))
 
 
 def dim_of(field: pa.Field) -> int:

@@ -12,6 +12,8 @@ from operators.quantize.token_codes import QuantizeTokens
 from operators.teach.dse import Dse
 from operators.teach.pairs import Pairs
 from operators.teach.teach import Teach
+from operators.text.late_passages import LatePassages
+from operators.text.late_tree import LateTree
 from operators.text.passages import Passages
 from operators.text.tokenizer import Tokenize
 
@@ -23,6 +25,8 @@ OPERATORS: dict[str, type[Operator]] = {
         Distil,
         Dse,
         Encode,
+        LatePassages,
+        LateTree,
         Mine,
         Pairs,
         Passages,

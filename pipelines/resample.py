@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from operators import columns
 from operators.arrays import whole
 from operators.base import ParallelMap, Resources
-from operators.contract import conform
+from operators.contract import assign, conform
 from operators.encode.encode import Encode
 from operators.errors import SourceError
 from operators.mine.groups import coded
@@ -114,13 +114,34 @@ class _Again:
         picked = [_picked(self.job.table, path, schema, each, draw) for path in self.paths]
         there = pa.concat_tables(picked).slice(0, self.rows)
         try:
-            texts = fetch(self.job.source, *(whole(there[name]) for name in _PLACE))
+            read = _read(self.job, there)
         except SourceError as error:
             problem = f"a row that was not encoded again is not as it was embedded: {error}"
             return Resampled(len(there), 0.0, least, len(there), problem=problem)
-        read = conform(there.append_column(columns.TEXT, texts), self.job.schemas[0])
         again = conform(made_again(_anywhere(self.job), read), schema)
         return _compared(self.job.table, again, there, least)
+
+
+def _read(job: Job, there: pa.Table) -> pa.Table:
+    """What the stored rows were made of, as it is read; SourceError where it is so no more."""
+    of = _documents(there) if _cuts(job) else there
+    texts = fetch(job.source, *(whole(of[name]) for name in _PLACE))
+    return conform(of.append_column(columns.TEXT, texts), job.schemas[0])
+
+
+def _cuts(job: Job) -> bool:
+    """Whether the phase's rows are passages of those that it reads."""
+    name = columns.PARENT_HASH.name
+    return name in job.schemas[-1].names and name not in job.schemas[0].names
+
+
+def _documents(passages: pa.Table) -> pa.Table:
+    """The documents that some passages lie in, each once."""
+    places = zip(*(passages[name].to_pylist() for name in _PLACE[:2]), strict=True)
+    first = {place: number for number, place in enumerate(places)}
+    found = passages.take(pa.array(first.values(), pa.int64()))
+    found = assign(found, columns.ID, found[columns.PARENT_ID.name])
+    return assign(found, columns.CONTENT_HASH, found[columns.PARENT_HASH.name])
 
 
 def _compared(uri: str, again: pa.Table, there: pa.Table, least: float) -> Resampled:

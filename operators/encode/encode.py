@@ -24,6 +24,7 @@ from operators.encode.strategy import (
     AnyEngine,
     Encoding,
     Engine,
+    OfDocuments,
     Opening,
     PoolsItself,
     Precision,
@@ -32,6 +33,7 @@ from operators.encode.strategy import (
 )
 from operators.errors import ContractError, ModelError
 from operators.model import Folder, Model, resolve
+from operators.text import documents
 
 _NOT_FINITE = "the model gave a vector that is not finite"
 
@@ -43,7 +45,6 @@ class Encode:
     name: ClassVar[str] = "encode"
     version: ClassVar[int] = 1
     loads_model: ClassVar[bool] = True
-    of_text: ClassVar[bool] = True
 
     model: Model
     pooling: Pooling = "auto"
@@ -78,8 +79,16 @@ class Encode:
         shape = self._shape(folder)
         kept = without(schema, "input_ids", "prompt_tokens")
         strategy = self._strategy()
+        _check_rows(schema, strategy)
+        if isinstance(strategy, OfDocuments):
+            kept = documents.fanned(kept)
         require(self.name, kept, *strategy.needs)
         return extend(kept, *strategy.fields(folder, self.model.path, shape))
+
+    @property
+    def of_text(self) -> bool:
+        """A passage's vector by a strategy of documents is decided by the text around it, too."""
+        return not isinstance(self._strategy(), OfDocuments)
 
     @property
     def undecided(self) -> bool:
@@ -141,6 +150,17 @@ def _check_tokenizer(ids: pa.Field, folder: Folder) -> None:
         raise ContractError("encode", "input_ids", needed, found)
 
 
+def _check_rows(schema: pa.Schema, strategy: Strategy) -> None:
+    """ContractError where documents come to a strategy of rows, or the other way round."""
+    laid_out = columns.SPANS in schema.names
+    if laid_out == isinstance(strategy, OfDocuments):
+        return
+    found = f"those of documents; encode them with strategy late-chunking, not {strategy.kind}"
+    if not laid_out:
+        found = "none; put late-passages or late-tree in place of passages and tokenize"
+    raise ContractError("encode", columns.SPANS, f"what strategy {strategy.kind} takes", found)
+
+
 def _encode(encoding: Encoding, table: pa.Table) -> pa.Table:
     from operators.encode.loop import Ragged
 
@@ -153,6 +173,8 @@ def _encode(encoding: Encoding, table: pa.Table) -> pa.Table:
     ]
     out = table.drop_columns(dropped)
     encoded = encoding(Ragged(ids, offsets, prompts), out)
+    if columns.SPANS in out.column_names:
+        out = documents.exploded(out)
     for field, values in encoded.columns:
         out = assign(out, field, values)
     return reject(out, encoded.bad, _NOT_FINITE)

@@ -8,6 +8,7 @@ from operators.encode.colbert_xm import ColbertXm
 from operators.encode.dupmae import Dupmae
 from operators.encode.gem import Gem
 from operators.encode.jrt_repeat import JrtRepeat
+from operators.encode.late_chunking import LateChunking
 from operators.encode.matryoshka import Matryoshka
 from operators.encode.nv_embed import NvEmbed
 from operators.encode.pooled import Pooled
@@ -23,6 +24,7 @@ AnyStrategy = Annotated[
     | Dupmae
     | Gem
     | JrtRepeat
+    | LateChunking
     | Matryoshka
     | NvEmbed
     | Pooled

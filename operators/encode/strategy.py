@@ -93,6 +93,13 @@ class PoolsItself(Protocol):
     own_pooling: ClassVar[bool]
 
 
+@runtime_checkable
+class OfDocuments(Protocol):
+    """A strategy that gives a row for each of the `spans` of its rows, which are documents."""
+
+    of_documents: ClassVar[bool]
+
+
 def vectors(loop: "Loop", rows: "Ragged") -> Encoded:
     """One vector a row, as `embedding`."""
     return embedded(loop.encode_unit(rows))

@@ -21,7 +21,7 @@ from operators.model import Model, resolve
 from operators.text import tokenizer
 from operators.text.windows import Places, windows
 
-_CHARACTERS_A_CALL = 1 << 18
+CHARACTERS_A_CALL = 1 << 18
 """A tokenizer that tells where its tokens lie needs some hundred bytes a character."""
 _PLACES = ("position", "char_start", "char_stop")
 
@@ -56,18 +56,7 @@ class Passages:
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
-        require(self.name, schema, columns.ID, columns.TEXT, columns.CONTENT_HASH)
-        for name in ("parent_id", "parent_hash", *_PLACES):
-            if name in schema.names:
-                found = f"{name} already; leave it out of keep"
-                raise ContractError(self.name, name, "a column of its own", found)
-        folder = resolve(self.model)
-        room = folder.max_length - tokenizer.complete(
-            folder, self.model.path
-        ).num_special_tokens_to_add(False)
-        if self.tokens > room:
-            problem = f"tokens is {self.tokens}, but model {self.model.path} takes {room}"
-            raise ConfigError((f"passages: {problem}",))
+        check(self.name, schema, self.model, self.tokens)
         return _output_schema(schema)
 
     @contextmanager
@@ -80,35 +69,57 @@ class Passages:
         ids = table["id"].to_numpy()
         parents: list[int] = []
         rows: list[Row] = []
-        for start, stop in tokenizer.calls(texts, _CHARACTERS_A_CALL):
-            cut = self._cut(encoder, texts[start:stop])
-            for parent, ranges in zip(range(start, stop), cut, strict=True):
-                rows += _rows(ids[parent], texts[parent], ranges)
+        for start, stop in tokenizer.calls(texts, CHARACTERS_A_CALL):
+            found = cut(encoder, texts[start:stop], self.tokens, self.overlap)
+            for parent, ranges in zip(range(start, stop), found, strict=True):
+                rows += named(ids[parent], texts[parent], ranges)
                 parents += [parent] * len(ranges)
         return _table(table, parents, rows)
 
-    def _cut(self, encoder: Any, texts: list[str]) -> Iterator[Places]:
-        """The windows of each text, by tokens in their place, then by their own where it matters.
 
-        A part on its own may have more tokens than it has in the text, where a cut changed words.
-        """
-        found = encoder.encode_batch(texts, add_special_tokens=False)
-        offsets = [np.array(row.offsets, np.int64).reshape(-1, 2) for row in found]
-        tried = [
-            windows(text, places, self.tokens, self.overlap, lambda _: 0)
-            for text, places in zip(texts, offsets, strict=True)
-        ]
-        parts = [text[a:b] for text, cut in zip(texts, tried, strict=True) for a, b in cut]
-        counted = encoder.encode_batch_fast(parts, add_special_tokens=False)
-        counts = iter([len(row) for row in counted])
-        for text, places, cut in zip(texts, offsets, tried, strict=True):
-            if max(islice(counts, len(cut))) > self.tokens:
-                yield windows(text, places, self.tokens, self.overlap, partial(_count, encoder))
-            else:
-                yield cut
+def check(name: str, schema: pa.Schema, model: Model, tokens: int) -> None:
+    """ContractError and ConfigError where documents cannot be cut in passages of so many tokens."""
+    require(name, schema, columns.ID, columns.TEXT, columns.CONTENT_HASH)
+    for own in ("parent_id", "parent_hash", *_PLACES):
+        if own in schema.names:
+            found = f"{own} already; leave it out of keep"
+            raise ContractError(name, own, "a column of its own", found)
+    folder = resolve(model)
+    specials = tokenizer.complete(folder, model.path).num_special_tokens_to_add(False)
+    room = folder.max_length - specials
+    if tokens > room:
+        problem = f"tokens is {tokens}, but model {model.path} takes {room}"
+        raise ConfigError((f"{name}: {problem}",))
 
 
-def _rows(parent_id: str, text: str, ranges: Places) -> Iterator[Row]:
+def cut(encoder: Any, texts: list[str], tokens: int, overlap: int) -> Iterator[Places]:
+    """The windows of each text, by tokens in their place, then by their own where it matters.
+
+    A part on its own may have more tokens than it has in the text, where a cut changed words.
+    """
+    offsets = offsets_of(encoder, texts)
+    tried = [
+        windows(text, places, tokens, overlap, lambda _: 0)
+        for text, places in zip(texts, offsets, strict=True)
+    ]
+    parts = [text[a:b] for text, ranges in zip(texts, tried, strict=True) for a, b in ranges]
+    counted = encoder.encode_batch_fast(parts, add_special_tokens=False)
+    counts = iter([len(row) for row in counted])
+    for text, places, ranges in zip(texts, offsets, tried, strict=True):
+        if max(islice(counts, len(ranges))) > tokens:
+            yield windows(text, places, tokens, overlap, partial(_count, encoder))
+        else:
+            yield ranges
+
+
+def offsets_of(encoder: Any, texts: list[str]) -> list[Places]:
+    """Of each text the (tokens, 2) matrix of its tokens' character ranges."""
+    found = encoder.encode_batch(texts, add_special_tokens=False)
+    return [np.array(row.offsets, np.int64).reshape(-1, 2) for row in found]
+
+
+def named(parent_id: str, text: str, ranges: Places) -> Iterator[Row]:
+    """The passages that lie at these characters of a text, with their ids."""
     seen: Counter[bytes] = Counter()
     for position, (start, stop) in enumerate(ranges):
         passage = text[start:stop]

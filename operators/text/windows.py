@@ -42,7 +42,7 @@ def windows(text: str, offsets: Places, most: int, overlap: int, count: Count) -
     if not len(offsets) or not text.strip():
         low, high = _trimmed(text, 0, len(text))
         return np.array([(low, high) if low < high else (0, len(text))], np.int64)
-    chart = _Chart(text, offsets)
+    chart = Chart(text, offsets)
     found: list[tuple[int, int]] = []
     start, stop = 0, _fitting(chart, 0, most, count)
     while True:
@@ -59,7 +59,7 @@ def windows(text: str, offsets: Places, most: int, overlap: int, count: Count) -
 
 
 @dataclass(frozen=True)
-class _Chart:
+class Chart:
     """Where a text may be cut, by token number."""
 
     text: str
@@ -123,7 +123,7 @@ class _Chart:
         return hashlib.blake2b(before, digest_size=8).digest()
 
 
-def _fitting(chart: _Chart, start: int, most: int, count: Count) -> int:
+def _fitting(chart: Chart, start: int, most: int, count: Count) -> int:
     """The end of the window from `start` whose own text has at most `most` tokens."""
     budget = most
     while True:

@@ -3,8 +3,10 @@
 A new strategy is one line of `CASES`; what is its own has a test file of its own.
 """
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -18,10 +20,11 @@ from operators.base import Resources
 from operators.encode.encode import Encode
 from operators.encode.strategies import AnyStrategy
 from operators.model import Model
+from operators.text.late_passages import LatePassages
 from operators.text.tokenizer import Tokenize
 from pipelines.fingerprint import step_identity
 from tests.tiny_heads import HEADS
-from tests.tiny_models import BUILDERS, VOCABULARY
+from tests.tiny_models import BUILDERS, VOCABULARY, build_bert
 from tests.windowed_models import WINDOWED
 
 
@@ -31,6 +34,8 @@ class Case(NamedTuple):
     builder: str
     own: dict = {}  # noqa: RUF012 - never changed
     encode: dict = {}  # noqa: RUF012 - never changed
+    read: Callable = Tokenize
+    """What makes ids of texts, by the model."""
 
 
 TWO = ["a: <PST> {text} is:", "of <PST> the {text}:"]
@@ -38,6 +43,7 @@ CASES = {
     "2dmse": Case("modernbert", {"layers": 1, "dims": 24}),
     "gem": Case("gemma3", {"tokens": 3, "pool": "concat"}),
     "jrt-repeat": Case("qwen3"),
+    "late-chunking": Case("long", read=partial(LatePassages, tokens=120, overlap=0)),
     "prefix-lm": Case("mistral", {"prefix": 3}),
     "pooled": Case("bert"),
     "colbert-xm": Case("colbert", {"language": "en_XX"}),
@@ -49,6 +55,7 @@ CASES = {
     "static-l0": Case("bert", {"states": "first", "sif": 1e-3}),
     "ullme": Case("llama", encode={"pooling": "mean"}),
 }
+LONG = {"long": partial(build_bert, max_length=128)}
 WORDS = ["the", "quick", "brown", "fox", "doesn't", "jump", "12.5", "café"]
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=9)
 
@@ -61,7 +68,7 @@ def step(kind, folder, **changed):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("strategies")
-    return cache(lambda builder: (BUILDERS | HEADS | WINDOWED)[builder](home / builder))
+    return cache(lambda builder: (BUILDERS | HEADS | WINDOWED | LONG)[builder](home / builder))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def opened(folders):
         folder = folders(CASES[kind].builder)
         found = [
             step(kind, folder).open(Resources(device="cpu", token_budget=budget)),
-            Tokenize(Model(str(folder))).open(),
+            CASES[kind].read(Model(str(folder))).open(),
         ]
         kept.extend(found)
         return tuple(each.__enter__() for each in found)
@@ -86,7 +93,12 @@ def opened(folders):
 
 def rows(texts):
     ids = [str(place) for place in range(len(texts))]
-    return pa.table({"id": ids, "text": [" ".join(words) for words in texts]})
+    return documents(ids, [" ".join(words) for words in texts])
+
+
+def documents(ids, texts):
+    hashes = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+    return pa.table({"id": ids, "text": texts, "content_hash": pa.array(hashes, pa.binary())})
 
 
 def same(found, expected, atol=5e-5):
@@ -136,9 +148,10 @@ def test_it_gives_the_columns_that_the_plan_was_told(opened, folders, kind):
 @pytest.mark.parametrize("kind", CASES)
 def test_short_long_and_odd_texts_have_finite_values(opened, kind):
     encode, tokenize = opened(kind, 640)
-    table = pa.table({"id": list("abcd"), "text": ["x", "the " * 400, "\ufffd\u200b the", "a\nb"]})
+    table = documents(list("abcd"), ["x", "the " * 400, "\ufffd\u200b the", "a\nb"])
     out = encode(tokenize(table))
-    assert out["id"].to_pylist() == list("abcd")
+    named = "parent_id" if "parent_id" in out.column_names else "id"
+    assert list(dict.fromkeys(out[named].to_pylist())) == list("abcd")
     assert columns.ERROR.name not in out.column_names
     for name in out.column_names:
         values = _flat(out[name])
