@@ -171,6 +171,16 @@ def test_few_states_in_memory_and_small_batches_change_nothing(tmp_path, monkeyp
             )
 
 
+def test_it_is_the_same_by_openvino(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    folder = build_bert(tmp_path / "m")
+    table = documents(LONG, "the fox")
+    found = [late_encoded(folder, table, backend=backend) for backend in ("torch", "openvino")]
+    one, other = (to_matrix(each["embedding"], 32) for each in found)
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_its_rows_are_those_of_passages(tmp_path):
     folder = build_bert(tmp_path / "m")
     table = documents(LONG, "The fox.", LONG[7:99])
