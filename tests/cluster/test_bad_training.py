@@ -32,7 +32,7 @@ def run(lake: Lake, **changes: Any) -> int:
         ({"dense": []}, 2, "bm25 alone needs 'documents'"),
         ({"dense": [{"vectors": {"phase": "docs"}}]}, 2, "no earlier phase 'docs'"),
         ({"dense": [{"vectors": {"uri": "/nowhere"}}]}, 1, "/nowhere: there is no Delta table"),
-        ({"dense": [{"vectors": {}}]}, 2, "a dense source needs 'vectors'"),
+        ({"dense": [{"vectors": {}}]}, 2, "a source needs 'vectors'"),
         (
             {"selection": {"negatives": 5, "range_max": 500}},
             2,
