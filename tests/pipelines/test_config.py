@@ -94,8 +94,8 @@ bugdet: {}
         "[least, most], found 0",
         "c.yaml: phase vectors, step 2, encode: no model 'smal' under 'models'; did you mean "
         "'small'?",
-        "c.yaml: phase vectors, step 2, encode: field 'precision': input should be 'fp32', 'bf16' "
-        "or 'fp16', found 'fp8'",
+        "c.yaml: phase vectors, step 2, encode: field 'precision': input should be 'fp32', 'bf16', "
+        "'fp16' or 'int8', found 'fp8'",
         "c.yaml: phase vectors, step 3, quantize: no field 'shceme'; did you mean 'scheme'?",
         "c.yaml: phase vectors, step 4: expected {operator: {its fields}}, found 'quantize'",
         "c.yaml: phase vectors, step 5: names one operator, found ['encode', 'quantize']",
