@@ -13,7 +13,7 @@ from operators import columns
 from operators.base import STRICT, Resources, Transform
 from operators.model import Model
 from operators.text import documents
-from operators.text.passages import check, cut
+from operators.text.passages import check, check_overlap, cut
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -37,8 +37,7 @@ class LatePassages:
 
     @model_validator(mode="after")
     def _overlap_is_small(self) -> Self:
-        if self.overlap * 2 > self.tokens:
-            raise ValueError(f"overlap is {self.overlap}: more than half of tokens ({self.tokens})")
+        check_overlap(self.overlap, self.tokens)
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:

@@ -51,8 +51,7 @@ class Passages:
 
     @model_validator(mode="after")
     def _overlap_is_small(self) -> Self:
-        if self.overlap * 2 > self.tokens:
-            raise ValueError(f"overlap is {self.overlap}: more than half of tokens ({self.tokens})")
+        check_overlap(self.overlap, self.tokens)
         return self
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
@@ -75,6 +74,12 @@ class Passages:
                 rows += named(ids[parent], texts[parent], ranges)
                 parents += [parent] * len(ranges)
         return _table(table, parents, rows)
+
+
+def check_overlap(overlap: int, tokens: int) -> None:
+    """ValueError where passages would be made of each other."""
+    if overlap * 2 > tokens:
+        raise ValueError(f"overlap is {overlap}: more than half of tokens ({tokens})")
 
 
 def check(name: str, schema: pa.Schema, model: Model, tokens: int) -> None:
