@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from operators.base import Chooses
+from operators.base import Accumulates, Chooses
 from operators.storage import uri as store
 from pipelines.fingerprint import digest, fingerprints, step_identity
 from pipelines.fit import sample_for
@@ -11,6 +11,8 @@ from pipelines.plan import PhasePlan
 from pipelines.spec import Phase
 
 SAMPLE_ROWS = 64
+_ROWS_OF_PAIRS = 16
+"""Mined rows, each of which becomes a pair for every candidate and teacher."""
 
 
 def undecided(phase: Phase) -> list[int]:
@@ -35,7 +37,8 @@ def choose(plan: PhasePlan, number: int) -> str:
     """What measures best for one step, on a sample of the plan's source; nothing is written."""
     step = plan.phase.steps[number]
     assert isinstance(step.operator, Chooses)
-    sample = sample_for(plan.job, plan.units, number, SAMPLE_ROWS)
+    rows = _ROWS_OF_PAIRS if plan.accumulates else SAMPLE_ROWS
+    sample = sample_for(plan.job, plan.units, number, rows)
     return step.operator.choose(sample, step.resources)
 
 
@@ -64,6 +67,10 @@ def settled(plan: PhasePlan, again: Callable[[Phase], PhasePlan]) -> PhasePlan:
 
 
 def _pin(phase: Phase, number: int) -> str:
-    earlier = fingerprints(phase.read, phase.steps[:number])["recipe"]
-    key = digest([earlier, step_identity(phase.steps[number].operator)])
+    """By all that comes before; by the step alone where rows are added to those of other runs."""
+    own = step_identity(phase.steps[number].operator)
+    if any(isinstance(step.operator, Accumulates) for step in phase.steps):
+        key = digest([own])
+    else:
+        key = digest([fingerprints(phase.read, phase.steps[:number])["recipe"], own])
     return store.join(phase.write.table, "_corpusmill", "choices", key)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from operators.base import STRICT, Operator, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import extend, require, without
 from operators.encode import allocator
-from operators.encode.strategy import Engine, Precision, check_precision
+from operators.encode.strategy import TAKES, AnyEngine, Engine, Precision, check_precision
 from operators.errors import ConfigError, ModelError
 from operators.model import Model
 from operators.teach.filling import filled, own_rows
@@ -30,6 +30,8 @@ from operators.text.source import Source
 _TEXTS = ("query", "text", "answer")
 _LATER = ("layout", "language", "answer", "norm", "beyond")
 _ANYWHERE = Resources()
+_TIMED = 64
+"""Pairs that backends are timed on."""
 _OPTIONS = ("template", "answers", "backend", "layout", "language", "answer", "norm")
 """Fields that are options of some teachers; None leaves a teacher its own."""
 
@@ -63,8 +65,9 @@ class Teach:
     """What a decoder reads, with `{text}` and `{query}`; None is the teacher's own."""
     answers: tuple[str, str] | None = None
     """The words a yes-no teacher weighs, the agreeing one first; None is Yes and No."""
-    backend: Engine | None = None
-    """What computes a cross- or bi-encoder: torch anywhere; openvino and onnxruntime on CPUs."""
+    backend: AnyEngine | None = None
+    """What computes a cross- or bi-encoder: torch anywhere; openvino and onnxruntime on CPUs; auto:
+    the fastest of those installed, timed on some pairs once and pinned to the table."""
     layout: Layout | None = None
     """Which candidates of one pass a uni-encoder lets see each other; None is isolated.
 
@@ -111,6 +114,22 @@ class Teach:
         return replace(self, more=any(isinstance(step, Teach) for step in following))
 
     @property
+    def undecided(self) -> bool:
+        return self.backend == "auto"
+
+    def decided(self, choice: str) -> Self:
+        return replace(self, backend=cast("Engine", choice))
+
+    def choose(self, sample: pa.Table, on: Resources) -> str:
+        """The fastest backend for some of its pairs: torch unless another is clearly faster."""
+        from operators.encode.fastest import fastest
+
+        rows = own_rows(sample, self.fingerprint)
+        timed = sample.take(rows[:: -(-len(rows) // _TIMED) or 1])
+        takes = [engine for engine in sorted(TAKES) if self.precision in TAKES[engine]]
+        return fastest(takes, self.decided, timed, on)
+
+    @property
     def whole(self) -> bool:
         """Whether a logit depends on the other candidates of its query."""
         return self.layout in WHOLE
@@ -135,6 +154,7 @@ class Teach:
         allocator.keep()  # before torch is there
         from operators.encode import device
 
+        assert not self.undecided, "the plan decides before a step is opened"
         teacher = self._teacher()
         teacher.check()
         with device.threads(on.threads):
