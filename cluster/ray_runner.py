@@ -4,6 +4,7 @@ A unit travels as one row that holds its table as Arrow bytes, so that Ray Data 
 a unit nor join two, and a table without rows is still a row.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -105,11 +106,11 @@ class RayRunner:
         return None
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
-        """One task an item."""
+        """One task an item; a result is fetched when it is asked for."""
         task: Any = ray.remote(_applied)
         shared = ray.put(work)
-        found: list[R] = ray.get([task.remote(shared, item) for item in items])
-        return found
+        running = deque(task.remote(shared, item) for item in items)
+        return (ray.get(running.popleft()) for _ in items)
 
 
 def _outcomes(data: Dataset) -> Outcomes:

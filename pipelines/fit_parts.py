@@ -31,8 +31,10 @@ def learned_by_parts(plan: PhasePlan, number: int, parallel: ParallelMap) -> byt
     """
     parts = min(PARTS, len(plan.units))
     work = _Part(plan.job, plan.units, number, parts)
-    states: list[bytes] = list(parallel(work, range(parts)))
-    return work.operator.finished(work.operator.merged(states))
+    state = b""
+    for learned in parallel(work, range(parts)):  # one at a time: a sample has some megabytes
+        state = work.operator.merged([state, learned])
+    return work.operator.finished(state)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.arrays import from_binary, to_binary
 from operators.base import STRICT
+from operators.quantize.drawn import both, drawn
 from operators.quantize.kernels import BitVectors, Matrix, packed_signs
 from operators.quantize.protocol import Artefact
 
@@ -32,8 +33,18 @@ class Binary:
         return self.center == "median"
 
     def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         if not self.learns:
             return {}
+        sample: Matrix = state["rows"]
         center = np.median(sample, axis=0).astype(np.float32)
         spread = np.abs(sample - center).mean(axis=0, dtype=np.float64).astype(np.float32)
         return {"center": center, "spread": spread}

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.quantize.adc import ProductVectors, TurnedVectors
+from operators.quantize.drawn import both, drawn
 from operators.quantize.exact import turned
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, improved, kmeans
@@ -53,6 +54,16 @@ class Opq:
         return True
 
     def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        sample: Matrix = state["rows"]
         blocks = blocks_of(sample.shape[1], self.blocks)
         rotation = _dealt_axes(sample, blocks)
         words = [kmeans(b, WORDS, self.seed, 1) for b in cut_in(turned(sample, rotation), blocks)]

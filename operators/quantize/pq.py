@@ -13,6 +13,7 @@ from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.errors import ContractError
 from operators.quantize.adc import Codes, ProductVectors
+from operators.quantize.drawn import both, drawn
 from operators.quantize.exact import nearest
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, kmeans
@@ -42,6 +43,16 @@ class Pq:
         return True
 
     def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        sample: Matrix = state["rows"]
         cut = cut_in(sample, blocks_of(sample.shape[1], self.blocks))
         return {"words": np.stack([kmeans(block, WORDS, self.seed) for block in cut])}
 

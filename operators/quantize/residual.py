@@ -13,6 +13,7 @@ from operators import columns
 from operators.base import STRICT
 from operators.errors import TableError
 from operators.quantize.adc import Codes
+from operators.quantize.drawn import both, drawn
 from operators.quantize.exact import exact_dots
 from operators.quantize.kernels import Matrix, Rows, Vectors
 from operators.quantize.kmeans import kmeans
@@ -50,6 +51,16 @@ class ResidualCodec:
         return True
 
     def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        sample: Matrix = state["rows"]
         _check_lengths(sample)
         held = np.arange(len(sample)) % _HELD_OUT == 0
         known, unknown = (sample[~held], sample[held]) if len(sample) > _HELD_OUT else (sample,) * 2

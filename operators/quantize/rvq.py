@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.quantize.adc import AdditiveVectors, Codes
+from operators.quantize.drawn import both, drawn
 from operators.quantize.exact import nearest
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, kmeans
@@ -40,6 +41,16 @@ class Rvq:
         return True
 
     def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        sample: Matrix = state["rows"]
         left, zero, learned = sample, np.zeros((1, sample.shape[1]), np.float32), []
         for stage in range(self.stages):
             words = np.vstack([zero, kmeans(left, WORDS - 1, self.seed + stage, _ROUNDS)])

@@ -17,12 +17,13 @@ from operators.base import STRICT, Resources, Transform
 from operators.contract import assign, extend, reject, require, without
 from operators.errors import TableError
 from operators.quantize import artefact as learned
+from operators.quantize.drawn import drawn
 from operators.quantize.kernels import Matrix
 from operators.quantize.protocol import Artefact
 from operators.quantize.residual import ResidualCodec
 
 _LEARNED_FROM = 1 << 18
-"""Token vectors that are learned from, at most, spread over those of the sample."""
+"""Token vectors that are learned from, at most, drawn from those of the sample."""
 _ANYWHERE = Resources()
 
 
@@ -54,8 +55,7 @@ class QuantizeTokens:
         vectors = vectors[np.isfinite(vectors).all(axis=1)]
         if not len(vectors):
             raise TableError("sample", f"{self.name} has no token vector to learn from")
-        step = -(-len(vectors) // _LEARNED_FROM)
-        return learned.packed(self._codec().fit(vectors[::step]))
+        return learned.packed(self._codec().finish(drawn(vectors, _LEARNED_FROM)))
 
     @contextmanager
     def open(self, on: Resources = _ANYWHERE) -> Iterator[Transform]:

@@ -1,6 +1,7 @@
 """Each scheme applied to a sample, stored, decoded and searched: bytes, errors, ranking."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,8 @@ class Figures:
     """What the tolerance is of, mean over the queries."""
     error: float = 0.0
     """Standard error of that."""
+    coded: float = 0.0
+    """Rows coded a second here, learning aside; 0 for the vectors as stored."""
 
     def whole(self, rows: int) -> float:
         """Bytes of a row and its share of what was learned, in a table of so many rows."""
@@ -178,7 +181,7 @@ def _measured(task: _Task, steps: dict[str, Quantize], say: Say) -> Iterator[Fig
     yield Figures(FLOAT, stored_bytes(table), 0, 1.0, nothing, 0.0, 1.0)
     for name, step in steps.items():
         say(f"measuring {name}")
-        coded, artefact = _coded(step, table)
+        coded, artefact, seconds = _coded(step, table)
         column = coded.schema.field(0)
         vectors = scored(vectors_of(coded, column.name, artefact))
         ranking = task.ranked(asked_of(column, task.queries), vectors)
@@ -195,11 +198,12 @@ def _measured(task: _Task, steps: dict[str, Quantize], say: Say) -> Iterator[Fig
             mse,
             cosine,
             *_mean(lost),
+            coded=len(table) / seconds,
         )
 
 
-def _coded(step: Quantize, table: pa.Table) -> tuple[pa.Table, bytes]:
-    """The rows through the operator as a pipeline runs it, and what it learned from the first."""
+def _coded(step: Quantize, table: pa.Table) -> tuple[pa.Table, bytes, float]:
+    """The rows through the operator as a pipeline runs it, what it learned, seconds of coding."""
     data = step.fit(table.slice(0, SAMPLE_ROWS)) if step.learns else b""
     with tempfile.TemporaryDirectory() as folder:
         if data:
@@ -207,7 +211,9 @@ def _coded(step: Quantize, table: pa.Table) -> tuple[pa.Table, bytes]:
             place.write_bytes(data)
             step = replace(step, artefact=str(place))
         with step.open() as transform:
-            return transform(table), data
+            clock = time.perf_counter()
+            found = transform(table)
+            return found, data, time.perf_counter() - clock
 
 
 def _apart(gallery: Matrix, meant: Matrix) -> tuple[float, float]:

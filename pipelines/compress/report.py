@@ -17,6 +17,7 @@ HEAD = (
     "lost",
     "MSE",
     "cosine",
+    "coded/s",
 )
 
 
@@ -53,7 +54,7 @@ def told(found: Compressed) -> Iterator[str]:
 
 
 def to_json(found: Compressed) -> dict[str, Any]:
-    """Everything as plain JSON values; what was not measured is null."""
+    """All but the time it took, as plain JSON values; what was not measured is null."""
     return {
         "table": found.wish.uri,
         "version": found.index.version,
@@ -68,7 +69,11 @@ def to_json(found: Compressed) -> dict[str, Any]:
         "loss": found.wish.loss,
         "seed": found.wish.seed,
         "schemes": [
-            {name: None if value != value else value for name, value in asdict(one).items()}
+            {
+                name: None if value != value else value
+                for name, value in asdict(one).items()
+                if name != "coded"
+            }
             for one in found.figures
         ],
         "best": found.best,
@@ -88,4 +93,5 @@ def _cells(one: Figures, floats: Figures, rows: int) -> list[str]:
         lost,
         f"{one.mse:.2e}",
         f"{one.cosine:.4f}",
+        "" if one.name == FLOAT else f"{one.coded:,.0f}",
     ]

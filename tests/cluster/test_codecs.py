@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -13,13 +14,14 @@ from cluster.local import LocalRunner
 from cluster.progress import Progress
 from cluster.runner import Runner
 from operators import columns
-from operators.arrays import to_matrix, whole
+from operators.arrays import to_column, to_matrix, whole
 from operators.errors import ContractError
 from operators.mine.dense import describe, open_part
 from operators.mine.pool import Asked
 from operators.quantize.artefact import digest_of, unpacked
 from operators.quantize.codes import decoded
 from operators.quantize.prefix import prefix
+from operators.quantize.quantize import Quantize
 from operators.quantize.registry import SCHEMES
 from pipelines.config import parse
 from tests.pipeline_builders import built, good_rows, lines, rows_of, vectors_phase, write_files
@@ -129,6 +131,39 @@ def test_ranges_are_learned_from_every_row_however_the_source_is_cut(runner, flo
     for each in learned:
         assert np.array_equal(each["offset"], ((low + high) / 2).astype(np.float32))
         assert np.array_equal(each["scale"], ((high - low) / 254).astype(np.float32))
+
+
+@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_codes_are_learned_from_all_rows_however_the_source_is_cut(runner, floats, runner_called):
+    wanted = {
+        "bits": {"scheme": "binary", "center": "median"},
+        "pq": {"scheme": "pq", "blocks": 4},
+        "opq": {"scheme": "opq", "blocks": 4},
+        "rvq": {"scheme": "rvq", "stages": 2},
+        "residual": {"scheme": "residual-codec"},
+    }
+    learned = []
+    for cut, size in {"whole": 1 << 24, "cut": 700}.items():
+        phases = {
+            name: {
+                "read": {"uri": f"{floats}/floats", "unit_bytes": size},
+                "steps": [{"quantize": quantize}],
+                "write": {"table": f"{floats}/all-{runner}-{cut}-{name}"},
+            }
+            for name, quantize in wanted.items()
+        }
+        pipeline = parse(yaml.safe_dump({"phases": phases}))
+        run_pipeline(pipeline, runner_called(runner), Progress(quiet=True))
+        tables = [phases[name]["write"]["table"] for name in wanted]
+        learned.append([describe(table).column.artefact for table in tables])
+    matrix = asked(floats).matrix
+    assert matrix is not None
+    alone = [Quantize(**wanted[name]).fit(_vectors(matrix[::-1])) for name in wanted]
+    assert learned[0] == learned[1] == alone
+
+
+def _vectors(matrix: np.ndarray) -> pa.Table:
+    return pa.table([to_column(matrix)], schema=pa.schema([columns.embedding(matrix.shape[1])]))
 
 
 def test_behind_a_model_ranges_are_learned_from_a_sample(floats, tiny_model, capsys):

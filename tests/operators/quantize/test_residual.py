@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.errors import TableError
+from operators.quantize.drawn import drawn
 from operators.quantize.residual import ResidualCodec, packed_levels, unpacked_levels
 
 UNIT = np.random.default_rng(2).standard_normal((900, 20)).astype(np.float32)
@@ -45,7 +46,7 @@ def test_buckets_hold_like_shares_of_the_held_out_residuals():
     artefact = ResidualCodec(nbits=2).fit(UNIT)
     centroids = artefact["centroids"]
     assert np.allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-6)
-    held = UNIT[::20]
+    held = drawn(UNIT)["rows"][::20]
     left = held - centroids[(held @ centroids.T).argmax(axis=1)]
     share = np.bincount(np.searchsorted(artefact["cutoffs"], left.ravel()), minlength=4) / left.size
     assert np.allclose(share, 0.25, atol=0.01)

@@ -1,5 +1,6 @@
 """What every scheme keeps to, learned or not, cut to fewer dimensions or whole."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from operators import columns
 from operators.arrays import to_column
 from operators.mine.topk import topk
-from operators.quantize.artefact import SUFFIX, digest_of
+from operators.quantize.artefact import SUFFIX, digest_of, packed
+from operators.quantize.binary import Binary
 from operators.quantize.codes import decoded, vectors_of
 from operators.quantize.exact import exact_dots, nearest
 from operators.quantize.kernels import BitVectors, Vectors
@@ -99,20 +101,33 @@ def test_fitting_twice_gives_the_same_artefact(name, learned):
     assert all(np.array_equal(again[key], learned[name][key]) for key in again)
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMES if isinstance(SCHEMES[name](), Reduces)])
-@settings(max_examples=20)
-@given(cuts=st.lists(st.integers(1, 159), max_size=5), seed=st.integers(0, 99))
-def test_a_scheme_that_reduces_learns_the_same_from_any_cut(name, learned, cuts, seed):
-    scheme = SCHEMES[name]()
+LEARNING: dict[str, Scheme] = {
+    **{name: scheme_class(name)() for name in SCHEMES if scheme_class(name)().learns},
+    "binary:center=median": Binary("median"),
+}
+TWICE = np.vstack([MATRIX, MATRIX[:30]])
+
+
+@pytest.mark.parametrize("name", LEARNING)
+@settings(max_examples=8, deadline=None)
+@given(cuts=st.lists(st.integers(1, 189), max_size=5), seed=st.integers(0, 99))
+def test_any_cut_and_order_of_the_rows_teaches_a_scheme_the_same_bytes(name, cuts, seed):
+    scheme = LEARNING[name]
     assert isinstance(scheme, Reduces)
-    shuffled = MATRIX[np.random.default_rng(seed).permutation(160)]
-    parts = np.split(shuffled, sorted(set(cuts)))
-    states = [scheme.partial(part) for part in parts]
+    shuffled = TWICE[np.random.default_rng(seed).permutation(len(TWICE))]
+    states = [scheme.partial(part) for part in np.split(shuffled, sorted(set(cuts)))]
     while len(states) > 1:
         one = states.pop(seed % len(states))
         states[0] = scheme.merge(one, states[0])
-    found = scheme.finish(states[0])
-    assert all(np.array_equal(found[key], learned[name][key]) for key in found)
+    found = packed(scheme.finish(states[0]))
+    assert found == _bytes_of(name)
+    assert packed(scheme.fit(shuffled)) == found
+
+
+@cache
+def _bytes_of(name: str) -> bytes:
+    """What a scheme learns from all rows in one part."""
+    return packed(LEARNING[name].fit(TWICE))
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMES if scheme_class(name)().learns])
