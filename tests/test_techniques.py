@@ -39,6 +39,12 @@ def _poolings() -> Collection[str]:
     return POOLINGS
 
 
+def _precisions() -> Collection[str]:
+    from operators.encode.strategy import Precision
+
+    return get_args(Precision)
+
+
 def _presets() -> Collection[str]:
     from operators.presets import PRESETS
 
@@ -101,6 +107,7 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "methods": _methods,
     "operators": _operators,
     "poolings": _poolings,
+    "precisions": _precisions,
     "presets": _presets,
     "rules": _rules,
     "schemes": _schemes,
