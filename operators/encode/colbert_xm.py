@@ -1,5 +1,6 @@
 """A vector for every token, with adapters of the row's language (TECHNIQUES `colbert-xm`)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -37,6 +38,9 @@ class ColbertXm:
 
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     own_pooling: ClassVar[bool] = True
+    one_sided: ClassVar[frozenset[str]] = frozenset(
+        {"query_tokens", "marker", "punctuation", "share", "language", "languages"}
+    )
 
     kind: Literal["colbert-xm"] = "colbert-xm"
     role: Literal["passage", "query"] = "passage"
@@ -56,6 +60,9 @@ class ColbertXm:
     def needs(self) -> tuple[pa.Field, ...]:
         """`truncated`, and `lang` where rows differ in it."""
         return (columns.TRUNCATED,) if self.language else (columns.TRUNCATED, columns.LANG)
+
+    def of_queries(self) -> "ColbertXm":
+        return replace(self, role="query", marker=self.marker and None)
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         languages.check(folder, model, self.language, self.languages)

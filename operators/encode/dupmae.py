@@ -30,11 +30,15 @@ class Dupmae:
 
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = ()
+    one_sided: ClassVar[frozenset[str]] = frozenset({"top_k"})
 
     kind: Literal["dupmae"] = "dupmae"
     top_k: Annotated[int, Field(ge=1)] = 384
     """Words that are kept of a row; for queries, whose words the paper keeps all, the vocabulary's
     number."""
+
+    def of_queries(self) -> "Dupmae":
+        return self
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         if shape.pooling != ("cls",):

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.base import STRICT
+from operators.encode.pooled import Pooled
 from operators.encode.shape import Shape
 from operators.encode.strategy import TAKES, Encoded, Encoding, Opening, embedded
 from operators.errors import ModelError
@@ -27,12 +28,16 @@ class LateChunking:
     engines: ClassVar[frozenset[str]] = frozenset(TAKES)
     needs: ClassVar[tuple[pa.Field, ...]] = ()
     of_documents: ClassVar[bool] = True
+    one_sided: ClassVar[frozenset[str]] = frozenset({"window", "overlap"})
 
     kind: Literal["late-chunking"] = "late-chunking"
     window: Annotated[int, Field(ge=0)] = 0
     """Tokens that are read at once, special tokens and prompt included; 0: all the model takes."""
     overlap: Annotated[int, Field(ge=0)] = 128
     """Tokens that neighbouring windows share at least; never more than half of a window."""
+
+    def of_queries(self) -> Pooled:
+        return Pooled()
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         if "cls" in shape.pooling:

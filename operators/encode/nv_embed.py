@@ -30,11 +30,15 @@ class NvEmbed:
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = ()
     own_pooling: ClassVar[bool] = True
+    one_sided: ClassVar[frozenset[str]] = frozenset({"instruction"})
 
     kind: Literal["nv-embed"] = "nv-embed"
     instruction: Literal["strict", "release"] = "strict"
     """strict leaves out the first token and the instruction; the released code counts without the
     first token, so its last token of an instruction stays in the mean."""
+
+    def of_queries(self) -> "NvEmbed":
+        return self
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         if LATENT not in folder.config:

@@ -29,12 +29,16 @@ class Splade:
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = ()
     own_pooling: ClassVar[bool] = True
+    one_sided: ClassVar[frozenset[str]] = frozenset({"top_k", "threshold"})
 
     kind: Literal["splade"] = "splade"
     top_k: Annotated[int, Field(ge=1)] = 256
     """Heaviest words that are kept of a row, at most; of equal ones those with smaller ids."""
     threshold: Annotated[float, Field(ge=0)] = 0.0
     """Words whose weight is not above it are left out."""
+
+    def of_queries(self) -> "Splade":
+        return self
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         return columns.lexical(vocabulary(folder, model, self.top_k, self.kind))

@@ -100,6 +100,18 @@ class OfDocuments(Protocol):
     of_documents: ClassVar[bool]
 
 
+@runtime_checkable
+class HasSides(Protocol):
+    """A strategy by which queries are encoded in another way than the documents they search."""
+
+    one_sided: ClassVar[frozenset[str]]
+    """Fields that both may have as they like."""
+
+    def of_queries(self) -> Strategy:
+        """The strategy by which queries are encoded."""
+        ...
+
+
 def vectors(loop: "Loop", rows: "Ragged") -> Encoded:
     """One vector a row, as `embedding`."""
     return embedded(loop.encode_unit(rows))

@@ -58,6 +58,7 @@ class TokenPrepending:
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     needs: ClassVar[tuple[pa.Field, ...]] = (columns.TRUNCATED,)
     own_pooling: ClassVar[bool] = True
+    one_sided: ClassVar[frozenset[str]] = frozenset({"prompts"})
 
     kind: Literal["token-prepending"] = "token-prepending"
     prompts: (
@@ -70,6 +71,9 @@ class TokenPrepending:
     """As `start`: nothing is prepended."""
     out: int = -2
     """Layers before the state is taken; below 0 from the end, -1 being all of them."""
+
+    def of_queries(self) -> "TokenPrepending":
+        return self
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         sight.check_decoder(folder, model, self.kind)

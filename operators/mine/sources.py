@@ -12,11 +12,12 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.beside import Around, Beside, pinned
+from operators.encode.space import differences, space_of
 from operators.errors import ConfigError, ContractError
 from operators.mine.choice import Ann
 from operators.quantize.codes import FINEST_FIRST
 from operators.storage.table import Table
-from operators.text.origin import space_of, texts_of
+from operators.text.origin import texts_of
 from operators.text.source import Source, Unit
 
 
@@ -38,7 +39,7 @@ class Dense:
     approximate: Ann | None = None
     """Search an approximate index, built from the vectors; exact where it is not given."""
     same_space: bool = True
-    """Refuse vectors of queries and documents that another model or pooling made."""
+    """Refuse vectors of queries and documents that another model, pooling or strategy made."""
     dim: int = 0
     """Of the vectors; set by the plan."""
     cut_from: int = 0
@@ -67,7 +68,7 @@ class Lexical:
     dense: Annotated[float, Field(ge=0)] = 0.0
     """How much the product of the embeddings adds to that of the words; 1 is their plain sum."""
     same_space: bool = True
-    """Refuse vectors of queries and documents that another model or pooling made."""
+    """Refuse vectors of queries and documents that another model, pooling or strategy made."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -83,7 +84,7 @@ class Late:
     name: str = ""
     """What a negative's `sources` calls it."""
     same_space: bool = True
-    """Refuse vectors of queries and documents that another model or pooling made."""
+    """Refuse vectors of queries and documents that another model, pooling or strategy made."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -234,12 +235,11 @@ def _check_dim(vectors: str, dims: tuple[int, int], queries: str, found: int) ->
 
 
 def _check_space(vectors: Beside, queries: Beside) -> None:
-    documents, asked = space_of(vectors), space_of(queries)
-    if documents and asked and documents != asked:
-        differ = sorted(name for name in documents if documents[name] != asked[name])
+    if differ := differences(space_of(queries), space_of(vectors)):
         raise ConfigError(
             (
                 f"mine: the vectors of {queries.uri} and {vectors.uri} differ in "
-                f"{', '.join(differ)}; embed both with one model (two towers: same_space: false)",
+                f"{', '.join(differ)}; embed both with one model and strategy (two towers: "
+                "same_space: false)",
             )
         )

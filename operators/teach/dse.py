@@ -19,6 +19,7 @@ from operators.base import STRICT, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import extend, require
 from operators.distil.teachers import fingerprints_of
+from operators.encode.space import space_of
 from operators.errors import ConfigError, TableError
 from operators.quantize.artefact import fetched, packed
 from operators.quantize.kernels import Matrix
@@ -28,7 +29,6 @@ from operators.teach.pair_head import Learning, Order, fit, scores
 from operators.teach.protocol import Marks, Scored
 from operators.teach.stored import StoredScores
 from operators.teach.stored_vectors import dim_of, vectors_by_hash
-from operators.text.origin import space_of
 
 _FEWEST = 10
 """Distinct queries it learns from at least; every fifth of them says when to stop."""

@@ -38,24 +38,6 @@ def field_of(table: Beside, operator: str, field: str) -> Source:
     raise TableError(table.uri, f"its commit records no {operator} step with {field}")
 
 
-def space_of(table: Beside) -> dict[str, Any]:
-    """What decides the space its vectors lie in: model, pooling, normalisation.
-
-    Prompt, length and precision may differ between queries and passages of one space. Empty where
-    the table was not encoded by a step.
-    """
-    steps = lineage_of(table)["readable"]["steps"]
-    encode = next((step for step in steps if step["operator"] == "encode"), None)
-    if encode is None:
-        return {}
-    model = {
-        name: value
-        for name, value in encode["model"].items()
-        if not name.startswith("prompt") and name != "max_length"
-    }
-    return {"model": model, "pooling": encode["pooling"], "normalize": encode["normalize"]}
-
-
 def _source(table: Beside, recorded: Any) -> Source:
     try:
         return TypeAdapter(Source).validate_python(recorded)
