@@ -19,6 +19,7 @@ from cluster import (
     cli_jobs,
     cli_mexa,
     cli_schedule,
+    cli_search,
     cli_table,
     logs,
 )
@@ -43,6 +44,7 @@ app.command()(cli_compress.compress)
 app.command()(cli_export.export)
 app.command()(cli_mexa.mexa)
 app.command()(cli_schedule.schedule)
+app.command()(cli_search.search)
 for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):
     app.command()(command)
 

@@ -1,31 +1,27 @@
 """Canary queries: known questions whose documents a version must find before it is published."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from operators import columns
-from operators.arrays import to_matrix
 from operators.base import ParallelMap
-from operators.encode.encode import Encode
-from operators.errors import ConfigError, SourceError, TableError
-from operators.mine.groups import Atom, Coded, coded, read_vectors
-from operators.mine.topk import topk
+from operators.errors import ConfigError, SourceError
+from operators.mine.groups import Atom
+from operators.mine.ways import Way, asked_by, finest, open_part, ways_of
 from operators.quantize.kernels import Matrix
-from operators.quantize.prefix import asked_of
 from operators.storage import uri as store
-from operators.storage.parquet import Shard, group_rows, read_group
+from operators.storage.parquet import Shard, group_rows
 from operators.text.lines import Line, piece_lines
 from operators.text.raw import BadRowError
 from operators.text.read_jsonl import parse_line
 from operators.text.source import Piece
-from operators.text.tokenizer import Tokenize
+from pipelines.asking import recipe
 from pipelines.fingerprint import digest
-from pipelines.resample import finest, has_vectors
-from pipelines.rows import accepted, through
 from pipelines.spec import Canaries, Phase
 from pipelines.work import Job
 
@@ -58,7 +54,7 @@ class Recall:
     recall: float
     k: int
     queries: str
-    """Digest of the questions."""
+    """Digest of the questions, and of how they are compared where not by dense vectors."""
     asked: int
 
 
@@ -94,39 +90,46 @@ def check_canaries(phase: Phase, schemas: Sequence[pa.Schema]) -> None:
         return
     where = f"phase {phase.name}, write, gate: canaries need"
     operators = [step.operator for step in phase.steps]
-    encode = next((n for n, each in enumerate(operators) if isinstance(each, Encode)), None)
-    if encode is None or not any(isinstance(each, Tokenize) for each in operators):
+    found = recipe(operators)
+    if found is None:
         raise ConfigError((f"{where} steps tokenize and encode, by which queries become vectors",))
-    if not has_vectors(schemas[-1]):
+    ways = ways_of(schemas[-1])
+    if not ways:
         raise ConfigError((f"{where} a table of vectors, and this one has none",))
-    made = columns.dim_of(schemas[encode + 1].field("embedding"))
-    column = finest(schemas[-1])
-    kept = columns.dim_of(column)
-    if made not in {kept, columns.truncated_from(column)}:
-        problem = f"vectors as encode makes them: {made} dimensions, and the table's have {kept}"
-        raise ConfigError((f"{where} {problem}",))
+    if found.by_language:
+        raise ConfigError((f"{where} a strategy with its `language`: their lines tell none",))
+    made = found.bound()
+    if ways[0] in {"dense", "both"}:
+        column = finest(schemas[-1])
+        given, kept = columns.dim_of(made.field("embedding")), columns.dim_of(column)
+        if given not in {kept, columns.truncated_from(column)}:
+            problem = f"vectors as encode makes them: {given} dimensions, and the table's have"
+            raise ConfigError((f"{where} {problem} {kept}",))
     questions(canaries.queries)
 
 
 def ask(canaries: Canaries, job: Job, shards: Sequence[Shard], parallel: ParallelMap) -> Recall:
     """Search all rows of the shards exactly for what the canary queries expect.
 
-    The queries are encoded as the phase encodes texts, but in the role of queries. A document is
-    found where fewer than k rows are nearer; a question's recall is the share of its documents
-    that are, of at most k. TableError where a shard cannot be read.
+    The queries are encoded as the phase encodes texts, but in the role of queries, and compared as
+    the table's columns are made for. A document is found where fewer than k rows are nearer; a
+    question's recall is the share of its documents that are, of at most k. TableError where a
+    shard cannot be read.
     """
     asked = questions(canaries.queries)
-    vectors: Matrix = next(iter(parallel(_Encoded(job, asked.texts), [0])))
+    rows = next(iter(parallel(_Encoded(job, asked.texts), [0])))
+    places = rows[columns.ID.name].to_numpy().astype(np.int64)
+    expected = tuple(asked.expected[place] for place in places)
     groups = tuple(_groups([shard for shard in shards if shard.rows]))
-    column = coded(job.table, finest(job.schemas[-1]))
-    cut = asked_of(column.field, vectors)
-    search = _Search(job.table, column, groups, asked.expected, cut, canaries.k)
+    schema, way = job.schemas[-1], ways_of(job.schemas[-1])[0]
+    search = _Search(job.table, schema, way, groups, expected, rows, canaries.k)
     best: _Found | None = None
-    for found in parallel(search, range(len(groups))):
+    for found in parallel(search, range(len(groups) if len(rows) else 0)):
         best = found if best is None else _nearest(best, found, canaries.k + _MORE)
-    shares = np.zeros(len(asked.texts)) if best is None else _shares(best, asked, canaries.k)
-    recall = round(float(shares.mean()), 6)
-    return Recall(recall, canaries.k, asked.digest, len(asked.texts))
+    total = 0.0 if best is None else float(_shares(best, expected, canaries.k).sum())
+    recall = round(total / len(asked.texts), 6)
+    told = asked.digest if way == "dense" else digest([asked.digest, way])
+    return Recall(recall, canaries.k, told, len(asked.texts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,65 +144,50 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Makes (q, dim) vectors of texts; zeros of a text that the steps refuse."""
+    """Makes queries of texts, their ids the texts' numbers; without those that the steps refuse."""
 
     job: Job
     texts: tuple[str, ...]
 
-    def __call__(self, _: int) -> Matrix:
-        operators = [step.operator for step in self.job.steps]
-        tokenize = next(each for each in operators if isinstance(each, Tokenize))
-        encode = next(each for each in operators if isinstance(each, Encode))
+    def __call__(self, _: int) -> pa.Table:
+        found = recipe(step.operator for step in self.job.steps)
+        assert found is not None
         number = pa.array([str(n) for n in range(len(self.texts))], pa.string())
         schema = pa.schema((columns.ID, columns.TEXT))
-        table = pa.table([number, pa.array(self.texts, pa.string())], schema=schema)
-        for operator in (replace(tokenize, role="query", prompt=None), encode):
-            schema = operator.bind(schema)
-            with operator.open() as transform:
-                table = through(transform, table, schema)
-        good = accepted(table, schema)
-        dim = columns.dim_of(schema.field("embedding"))
-        vectors = np.zeros((len(self.texts), dim), np.float32)
-        places = good[columns.ID.name].to_numpy().astype(np.int64)
-        vectors[places] = to_matrix(good["embedding"], dim)
-        return vectors
+        return found.encoded(pa.table([number, pa.array(self.texts, pa.string())], schema=schema))
 
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Searches one group of shards, a row group at a time."""
+    """Searches one group of shards."""
 
     table: str
-    column: Coded
+    schema: pa.Schema
+    way: Way
     groups: tuple[tuple[str, ...], ...]
     expected: tuple[frozenset[str], ...]
-    vectors: Matrix
+    queries: pa.Table
     k: int
 
     def __call__(self, number: int) -> _Found:
-        atoms = list(self._atoms(number))
-        blocks = (read_vectors(self.table, atom, self.column) for atom in atoms)
-        try:
-            hits = topk(self.vectors, blocks, self.k + _MORE)
-        except ValueError as error:
-            raise TableError(self.table, f"{self.column.field.name}: {error}") from error
+        part = open_part(self.table, self.schema, tuple(self._atoms(number)), self.way)
+        hits = part.search(asked_by(self.way, self.queries), self.k + _MORE)
         expected = np.zeros(hits.rows.shape, bool)
-        for atom in atoms:
-            place = hits.rows - atom.first_row
-            query, rank = np.nonzero((place >= 0) & (place < atom.rows))
-            if len(query):
-                ids = read_group(self.table, atom.path, atom.group, [columns.ID.name])[0]
-                names = ids.take(pa.array(place[query, rank], pa.int64())).to_pylist()
-                expected[query, rank] = [
-                    name in self.expected[q] for q, name in zip(query, names, strict=True)
-                ]
-        return _Found(hits.scores, expected & self.vectors.any(axis=1, keepdims=True))
+        query, rank = np.nonzero(hits.rows >= 0)
+        rows, which = np.unique(hits.rows[query, rank], return_inverse=True)
+        ids: Any = part.documents(rows)[columns.ID.name]
+        names = ids.take(pa.array(which)).to_pylist()
+        expected[query, rank] = [
+            name in self.expected[q] for q, name in zip(query, names, strict=True)
+        ]
+        return _Found(hits.scores, expected)
 
     def _atoms(self, number: int) -> Iterator[Atom]:
         first = 0
         for path in self.groups[number]:
             for group, rows in enumerate(group_rows(self.table, path)):
-                yield Atom(path, group, first, rows)
+                if rows:
+                    yield Atom(path, group, first, rows)
                 first += rows
 
 
@@ -242,9 +230,9 @@ def _nearest(one: _Found, other: _Found, most: int) -> _Found:
     return _Found(*(np.take_along_axis(each, order, axis=1) for each in (scores, expected)))
 
 
-def _shares(found: _Found, asked: Questions, k: int) -> npt.NDArray[np.float64]:
+def _shares(found: _Found, expected: Sequence[frozenset[str]], k: int) -> npt.NDArray[np.float64]:
     """Of each question, the share of its documents that fewer than k rows beat."""
     near = found.scores >= found.scores[:, k - 1 : k]
-    most = np.array([min(k, len(ids)) for ids in asked.expected])
+    most = np.array([min(k, len(ids)) for ids in expected])
     shares: npt.NDArray[np.float64] = np.minimum((near & found.expected).sum(axis=1), most) / most
     return shares

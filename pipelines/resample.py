@@ -17,6 +17,7 @@ from operators.contract import assign, conform
 from operators.encode.encode import Encode
 from operators.errors import SourceError
 from operators.mine.groups import coded
+from operators.mine.ways import finest
 from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.quantize.registry import scheme_class
 from operators.storage.parquet import Shard, group_rows, read_group
@@ -86,11 +87,6 @@ def least_cosine(schema: pa.Schema) -> float:
     """What the cosine must be between rows of that schema and the same rows made again."""
     name, _ = columns.decoder_of(finest(schema))
     return LEAST_COSINE_OF_BITS if name and scheme_class(name).coarse else LEAST_COSINE
-
-
-def finest(schema: pa.Schema) -> pa.Field:
-    """The finest column of vectors that a schema has; StopIteration where it has none."""
-    return next(schema.field(name) for name in FINEST_FIRST if name in schema.names)
 
 
 def has_vectors(schema: pa.Schema) -> bool:

@@ -48,8 +48,7 @@ class Looked:
 def looked_up(source: OfTable, table: pa.Table) -> Looked:
     """What a source compares of the queries of a unit; TableError where it cannot be read."""
     if not source.queries.named:
-        fields = compared(source, table.schema)
-        return _read(table, np.arange(len(table)), len(table), fields, b"")
+        return of_rows(table, compared(source, table.schema))
     beside = Table(source.queries.uri)
     schema = beside.schema(source.queries.version)
     fields = compared(source, schema)
@@ -65,6 +64,11 @@ def looked_up(source: OfTable, table: pa.Table) -> Looked:
     read = pa.concat_tables(shards) if shards else _none(schema, ["id", *sorted(names)])
     artefact = _artefact(source.queries.uri, fields[-1])
     return _read(read, np.concatenate(places), len(table), fields, artefact)
+
+
+def of_rows(table: pa.Table, fields: list[pa.Field]) -> Looked:
+    """What rows that are queries have of the fields, in their order; codes of them are refused."""
+    return _read(table, np.arange(len(table)), len(table), fields, b"")
 
 
 def _read(

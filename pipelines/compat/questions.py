@@ -1,6 +1,5 @@
 """Queries with known answers: judged ones of files, or the titles of the corpus' own documents."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,6 @@ from operators.text.rows import read_unit
 from operators.text.source import Source
 from pipelines.compat.tables import Shared, Version
 from pipelines.listing import Listing, list_source
-from pipelines.rows import accepted, through
 from pipelines.units import cut_units
 
 pc: Any = pyarrow.compute  # the stubs know no plain values as operands
@@ -98,19 +96,9 @@ def asked(version: Version, texts: pa.Table, on: Resources) -> tuple[pa.Array, M
 
     What the model has no token for is left out.
     """
-    table = texts
-    with ExitStack() as stack:
-        for operator in (version.tokenize, version.encode):
-            schema = operator.bind(accepted(table, _good(table.schema)).schema)
-            transform = stack.enter_context(operator.open(on))
-            table = through(transform, table, schema)
-    table = accepted(table, _good(table.schema))
+    table = version.recipe.encoded(texts, on)
     dim = columns.dim_of(table.schema.field("embedding"))
     return whole(table["id"]), asked_of(version.column.field, to_matrix(table["embedding"], dim))
-
-
-def _good(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field for field in schema if field.name != columns.ERROR.name])
 
 
 def _listed(uri: str) -> Listing:

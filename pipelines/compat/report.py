@@ -92,7 +92,8 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
     """The config that applies the best candidate's maps, stored at `places`."""
     best = found.best
     source = found.old if best.side == "old queries" else found.new
-    model = source.encode.model
+    encode = source.recipe.encode
+    model = encode.model
     if best.side != "old documents":
         facts = {"path": model.path, "max_length": model.max_length, "prompts": model.prompts}
         yield "models:"
@@ -107,7 +108,9 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
         yield "    read: { uri: your/queries.jsonl }"
         yield "    steps:"
         yield "      - tokenize: { model: model, role: query }"
-        yield f"      - encode: {{ model: model, precision: {source.encode.precision} }}"
+        said = [f"model: model, precision: {encode.precision}"]
+        said += [f"strategy: {json.dumps(asdict(encode.strategy))}"] if encode.strategy else []
+        yield f"      - encode: {{ {', '.join(said)} }}"
     for each, place in zip(best.maps, places, strict=True):
         yield f"      - adapt: {{ scheme: {each.scheme}, artefact: {place} }}"
     scheme, learned = columns.decoder_of(found.old.column.field)

@@ -1,7 +1,7 @@
 """Two vectors tables opened, and a sample of the documents that both hold as they were embedded."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,17 @@ import pyarrow as pa
 import pyarrow.compute
 
 from operators import columns
-from operators import model as models
 from operators.arrays import whole
 from operators.beside import Beside, pinned
-from operators.encode.encode import Encode
 from operators.errors import SourceError, TableError
 from operators.mine.draws import Keys, keys
 from operators.mine.groups import Coded, coded
+from operators.mine.ways import without_vectors
 from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.quantize.kernels import Matrix
 from operators.storage.parquet import read_shard
 from operators.storage.table import Table
-from operators.text.tokenizer import Tokenize
+from pipelines.asking import Recipe, check_model, recipe, unasked
 from pipelines.recorded import recalled
 
 pc: Any = pyarrow.compute  # the stubs know no plain values as operands
@@ -38,12 +37,11 @@ PLACES = pa.schema(_PLACE)
 
 @dataclass(frozen=True)
 class Version:
-    """One of the two tables: its vectors, and the steps that made them of texts."""
+    """One of the two tables: its vectors, and the steps that make them of queries."""
 
     table: Beside
     column: Coded
-    tokenize: Tokenize
-    encode: Encode
+    recipe: Recipe
 
     @property
     def uri(self) -> str:
@@ -52,7 +50,7 @@ class Version:
     @property
     def model(self) -> str:
         """The model as the table's commit names it."""
-        return self.encode.model.path
+        return self.recipe.encode.model.path
 
     def files(self) -> list[str]:
         """Its data files, relative to the table."""
@@ -100,21 +98,16 @@ def opened(uri: str, version: int = -1) -> Version:
     name = next((name for name in FINEST_FIRST if name in schema.names), "")
     lacking = [field.name for field in _PLACE if field.name not in schema.names]
     if not name or lacking:
-        found = f"only {', '.join(schema.names)}"
-        raise TableError(table.uri, f"it holds no vectors of documents; it has {found}")
+        raise TableError(table.uri, without_vectors(schema))
     lineage = Table(table.uri).lineage(table.version)
     if lineage is None:
         raise TableError(table.uri, f"version {table.version} was not committed by corpusmill")
     operators = [step.operator for step in recalled(table.uri, lineage).steps]
-    tokenize = next((one for one in operators if isinstance(one, Tokenize)), None)
-    encode = next((one for one in operators if isinstance(one, Encode)), None)
-    if tokenize is None or encode is None:
-        steps = ", ".join(one.name for one in operators) or "none"
-        problem = f"its commit records no tokenize and encode, only the steps {steps}"
-        raise TableError(table.uri, f"{problem}, so queries cannot be encoded as its rows were")
-    _check_model(table.uri, encode, lineage)
-    asked = replace(tokenize, role="query", prompt=None)
-    return Version(table, coded(table.uri, schema.field(name)), asked, encode)
+    found = recipe(operators)
+    if found is None:
+        raise TableError(table.uri, unasked(operators))
+    check_model(table.uri, found.encode, lineage)
+    return Version(table, coded(table.uri, schema.field(name)), found)
 
 
 def shared(old: Version, new: Version, sample: int, wanted: pa.Array, seed: int = 0) -> Shared:
@@ -141,21 +134,6 @@ def shared(old: Version, new: Version, sample: int, wanted: pa.Array, seed: int 
     places = _in_order(_found(old, ids, PLACES.names), ids)
     vectors = [_vectors(each, ids) for each in (old, new)]
     return Shared(places, vectors[0], vectors[1], len(both) - len(kept))
-
-
-def _check_model(uri: str, encode: Encode, lineage: dict[str, Any]) -> None:
-    """TableError where the model's folder holds another model than the one that was recorded."""
-    now = models.identity(encode.model)
-    steps = lineage["readable"]["steps"]
-    then = next(step["model"] for step in steps if step["operator"] == encode.name)
-    differ = [
-        name
-        for name in sorted(now.keys() | then.keys())
-        if not name.startswith("prompt") and now.get(name) != then.get(name)
-    ]
-    if differ:
-        problem = f"model {encode.model.path} has changed since ({', '.join(differ)})"
-        raise TableError(uri, f"{problem}, so queries cannot be encoded as its rows were")
 
 
 def _drawn(version: Version, sample: int, wanted: pa.Array, seed: int) -> pa.Table:

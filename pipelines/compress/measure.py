@@ -20,6 +20,7 @@ from operators.mine.dense import DenseIndex, describe
 from operators.mine.groups import scored
 from operators.mine.quality import Judgments, Ranking, judgments, ndcg, overlap
 from operators.mine.topk import topk
+from operators.mine.ways import ways_of, without_vectors
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.quantize.codes import decoded, vectors_of
 from operators.quantize.kernels import Matrix
@@ -122,6 +123,11 @@ def compress(wish: Wish, say: Say) -> Compressed:
     """Measure; CorpusmillError in one sentence where the table or the queries do not allow it."""
     if Table(wish.uri).version() < 0:
         raise TableError(wish.uri, "there is no table")
+    schema = Table(wish.uri).schema(wish.version if wish.version >= 0 else None)
+    if "dense" not in ways_of(schema):
+        raise TableError(wish.uri, without_vectors(schema))
+    if columns.LEXICAL_IDS in schema.names:
+        say("its sparse vectors are left as they are: the vectors beside them are measured alone")
     index = describe(wish.uri, wish.version)
     steps = asked_for(wish.schemes, index.dim)
     for step in steps.values():

@@ -77,8 +77,8 @@ def test_documents_of_other_texts_are_left_out_and_counted(tables):
 
 def test_the_steps_that_are_recorded_encode_queries(tables):
     version = opened(str(tables / "cls"))
-    assert version.tokenize.role == "query"
-    assert version.encode.pooling == "cls"
+    assert version.recipe.tokenize.role == "query"
+    assert version.recipe.encode.pooling == "cls"
     assert version.column.dim == 32
 
 
