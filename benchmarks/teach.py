@@ -7,13 +7,12 @@ models/ce-minilm, as CORPUSMILL_DATA and the folder beside it have them.
 import argparse
 import json
 import os
-import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,13 @@ import pyarrow as pa
 import torch
 from sentence_transformers import CrossEncoder
 
+from benchmarks._results import keep, table
 from cluster.settings import cores
 from operators.base import Resources
 from operators.encode.strategy import Engine, Precision
 from operators.model import Model
 from operators.teach.teach import Teach
 
-RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data"))
 NEGATIVES = 9
 """Other documents paired with a query, for each that is judged relevant."""
@@ -136,19 +135,25 @@ def _report(
         far = float(np.abs(logits[name] - exact).max())
         near = spearman(logits[name], exact)
         timings.append(Timing(name, median, len(exact) / median, base / median, far, near))
-    print(f"\n{len(exact)} pairs, medians of {options.repeats} runs in turn\n")
-    lines = [
-        "| way | s | pairs/s | × | largest logit difference | Spearman |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {t.name} | {t.seconds:.1f} | {t.pairs_per_second:.1f} | {t.ratio:.2f} "
-        f"| {t.largest_difference:.6f} | {t.spearman:.6f} |"
-        for t in timings
-    ]
-    print("\n".join(lines))
+    print(f"\n{len(exact)} pairs, medians of {options.repeats} runs in turn")
+    head = ["way", "s", "pairs/s", "×", "largest logit difference", "Spearman"]
+    lines = table(head, [_cells(timing) for timing in timings])
     if options.keep:
-        _keep(timings, lines, len(exact), options.repeats)
+        facts = {"pairs": len(exact), "timings": [asdict(timing) for timing in timings]}
+        keep("teach", f"python -m benchmarks.teach {' '.join(sys.argv[1:])}", lines, facts)
+    else:
+        print("\n".join(lines))
+
+
+def _cells(found: Timing) -> list[str]:
+    return [
+        found.name,
+        f"{found.seconds:.1f}",
+        f"{found.pairs_per_second:.1f}",
+        f"{found.ratio:.2f}",
+        f"{found.largest_difference:.6f}",
+        f"{found.spearman:.6f}",
+    ]
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -161,21 +166,6 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     ends = np.cumsum(counts)
     ranks: np.ndarray = (ends - (counts - 1) / 2)[place]
     return ranks
-
-
-def _keep(timings: list[Timing], lines: list[str], pairs: int, repeats: int) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    packages = ("torch", "transformers", "sentence-transformers", "openvino")
-    facts = {
-        "command": f"python -m benchmarks.teach --pairs {pairs} --repeats {repeats}",
-        "cores": cores(),
-        "machine": platform.machine(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "pairs": pairs,
-        "timings": [asdict(timing) for timing in timings],
-    }
-    (RESULTS / "teach.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / "teach.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
