@@ -4,7 +4,6 @@ Prints one line of JSON: seconds, and peak resident bytes of the process, of the
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks._memory import peak_bytes
 from benchmarks._packages import Lake, Settings
 
 
@@ -77,19 +77,6 @@ class Clock:
     def __exit__(self, *failure: object) -> None:
         seconds = time.perf_counter() - self._began
         self.took = Took(seconds, self._start, peak_bytes())
-
-
-def peak_bytes() -> int:
-    """Peak resident bytes of this process.
-
-    VmHWM where there is one: ru_maxrss of Linux survives exec, so it may be the parent's.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        line = next(line for line in lines if line.startswith("VmHWM"))
-        return int(line.split()[1]) << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def ours(asked: Asked, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks._mining import peak_bytes
+from benchmarks._memory import peak_bytes
 from benchmarks._peer_search import PeerSearch
 from cluster.settings import cores
 
@@ -186,24 +186,22 @@ def _product_topk(asked: Asked) -> Search:
     return search
 
 
-def _faiss(asked: Asked) -> Search:
-    import faiss
+def _faiss(kind: str) -> Callable[[Asked], Search]:
+    def prepared(asked: Asked) -> Search:
+        import faiss
 
-    faiss.omp_set_num_threads(cores())
-    queries, documents = _queries(asked), _load(asked, "documents")
-    index = faiss.IndexFlatIP(documents.shape[1])
-    index.add(documents)
-    return lambda: index.search(queries, asked.k)[1]
+        from benchmarks import _faiss as indexes
 
+        faiss.omp_set_num_threads(cores())
+        folder = Path(asked.vectors)
+        if kind == "bits":
+            index, queries = indexes.binary(folder), np.packbits(_queries(asked) > 0, axis=1)
+        else:
+            index = indexes.kept(folder, kind) if kind else indexes.flat(folder)
+            queries = _queries(asked)
+        return lambda: index.search(queries, asked.k)[1]
 
-def _faiss_bits(asked: Asked) -> Search:
-    import faiss
-
-    faiss.omp_set_num_threads(cores())
-    queries, bits = np.packbits(_queries(asked) > 0, axis=1), _load(asked, "bits")
-    index = faiss.IndexBinaryFlat(8 * bits.shape[1])
-    index.add(bits)
-    return lambda: index.search(queries, asked.k)[1]
+    return prepared
 
 
 def _mined(*, faiss: bool) -> Callable[[Asked], Search]:
@@ -224,8 +222,11 @@ WAYS: dict[str, Callable[[Asked], Search]] = {
     "product-torch": _product_torch("float32"),
     "product-bf16": _product_torch("bfloat16"),
     "product-topk": _product_topk,
-    "faiss": _faiss,
-    "faiss-bits": _faiss_bits,
+    "faiss": _faiss(""),
+    "faiss-bits": _faiss("bits"),
+    "faiss-ivf": _faiss("ivf"),
+    "faiss-ivf-pq": _faiss("ivf-pq"),
+    "faiss-pq": _faiss("pq"),
     "mined": _mined(faiss=False),
     "mined-faiss": _mined(faiss=True),
 }

@@ -4,7 +4,8 @@
 
 Every measurement is a process of its own, the ways in turn. The vectors are those of Debian
 packages, grown to each size by copies with noise; they are prepared, and what a library indexes
-is indexed, before the clock. One untimed search comes first.
+is indexed or trained, before the clock. One untimed search comes first. `--only-coded --rows 65536
+--batches 1,128` measures the codes of one size alone.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._faiss import BYTES, PROBED, trained
 from benchmarks._peer_search import DEPTH
 from benchmarks._results import keep, table
 from benchmarks._search_data import judged, prepared
@@ -46,6 +48,9 @@ CODED = {
     "corpusmill, bits + int8 of 40": "ours-rescored",
     "faiss IndexFlatIP": "faiss",
     "faiss IndexBinaryFlat": "faiss-bits",
+    f"faiss IndexPQFastScan, {BYTES} bytes": "faiss-pq",
+    f"faiss IndexIVFFlat, 4√n lists, {PROBED} probed": "faiss-ivf",
+    f"faiss IndexIVFPQ, {BYTES} bytes, 4√n lists, {PROBED} probed": "faiss-ivf-pq",
     "torch product alone, fp32": "product-torch",
 }
 
@@ -82,10 +87,13 @@ def main() -> None:
             found = _compared(ways, asked, out, options.repeats)
             facts[title] = [asdict(each) for each in found]
             lines += [title, "", *_table(found), ""]
-        facts["quality"] = judged(cache)
-        lines += _quality(facts["quality"])
-    command = "python -m benchmarks.search " + " ".join(_told(sys.argv[1:]))
-    keep("search", command.strip(), lines, facts)
+        if not options.only_coded:
+            facts["quality"] = judged(cache)
+            lines += _quality(facts["quality"])
+        facts["training"] = {rows: trained(prepared(cache, rows)) for rows in options.rows}
+        lines += ["", *_training(facts["training"])]
+    command = "python -m benchmarks.search " + " ".join(sys.argv[1:])
+    keep("search_coded" if options.only_coded else "search", command, lines, facts)
 
 
 def _comparisons(
@@ -93,10 +101,13 @@ def _comparisons(
 ) -> Iterator[tuple[Mapping[str, str], Asked]]:
     """Ways and what they are asked: first the peer's own case, then every size and batch."""
     few = str(prepared(cache, min(options.rows)))
-    yield MINED, Asked("ours", few, options.queries, DEPTH)
+    if not options.only_coded:
+        yield MINED, Asked("ours", few, options.queries, DEPTH)
     for rows in options.rows:
+        folder = prepared(cache, rows)
+        trained(folder)
         for queries in options.batches:
-            yield CODED, Asked("ours", str(prepared(cache, rows)), queries, 10)
+            yield CODED, Asked("ours", str(folder), queries, 10)
 
 
 def _title(asked: Asked) -> str:
@@ -177,10 +188,14 @@ def _quality(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str
     return ["nDCG@10, and its share of the float search's", "", *table(["search", *names], rows)]
 
 
-def _told(arguments: list[str]) -> list[str]:
-    """The arguments without the folder of the cache."""
-    place = arguments.index("--cache") if "--cache" in arguments else len(arguments)
-    return arguments[:place] + arguments[place + 2 :]
+def _training(found: Mapping[int, Mapping[str, float]]) -> list[str]:
+    """What the table leaves out: our ways are not trained, these are once a size."""
+    rows = [
+        [f"{rows:,}", *(f"{each:.1f}" for each in took.values())] for rows, took in found.items()
+    ]
+    kinds = next(iter(found.values()))
+    head = ["vectors", *(f"faiss {kind}" for kind in kinds)]
+    return ["seconds to train and to fill, before the clock", "", *table(head, rows)]
 
 
 def _options() -> argparse.Namespace:
@@ -192,6 +207,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=5000)
     parser.add_argument("--batches", type=numbers, default=(1, 16, 128, 1000), help="by commas")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only-coded", action="store_true", help="not the miner, not the quality")
     parser.add_argument("--cache", default=os.environ.get("CORPUSMILL_BENCH_CACHE", ""))
     return parser.parse_args()
 
