@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 from rich.console import Console
 
 from cluster import docstrings
@@ -11,15 +9,9 @@ from cluster.commands import told
 from cluster.execute import run_pipeline
 from cluster.progress import Progress
 from cluster.ray_runner import RayRunner
-from operators.base import Resources
-from operators.encode.encode import Encode
 from operators.errors import PreflightError
-from operators.mine.topk import topk
-from operators.model import Model
-from operators.quantize.codes import vectors_of
-from operators.storage.table import Table
-from operators.text.tokenizer import Tokenize
 from pipelines.config import parse
+from pipelines.search import search, with_texts
 
 QUESTIONS = (
     "How do I stop a training loop when the loss no longer improves?",
@@ -54,29 +46,16 @@ def run_demo(out: Path, passages: int) -> None:
     console.print(told(result), highlight=False, soft_wrap=True)
     if result.counts is None:
         return
-    _search(console, Table(str(table)), Model(path=model))
+    _search(console, str(table))
 
 
-def _search(console: Console, table: Table, model: Model) -> None:
-    rows = pa.concat_tables(table.read())
-    scores, found = topk(_embedded(model), [vectors_of(rows)], 3)
-    for question, best, places in zip(QUESTIONS, scores, found, strict=True):
+def _search(console: Console, table: str) -> None:
+    hits = with_texts(search(table, QUESTIONS, 3)).to_pylist()
+    for number, question in enumerate(QUESTIONS):
         console.print(f"\n[bold]{question}[/bold]")
-        for score, place in zip(best, places, strict=True):
-            name, title = rows["id"][int(place)].as_py(), rows["title"][int(place)].as_py()
-            line = f"  {score:.3f}  {name}: {title[:90]}"
+        for hit in (hit for hit in hits if hit["query"] == number):
+            line = f"  {hit['score']:.3f}  {hit['id']}: {hit['text'][:90]}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _embedded(model: Model) -> np.ndarray:
-    from operators.arrays import to_matrix
-
-    steps = (Tokenize(model=model, role="query"), Encode(model=model))
-    table = pa.table({"text": list(QUESTIONS)})
-    for operator in steps:
-        with operator.open(Resources()) as transform:
-            table = transform(table)
-    return to_matrix(table["embedding"], len(table["embedding"][0]))
 
 
 def _model_path() -> str:

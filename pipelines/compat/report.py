@@ -8,6 +8,7 @@ from typing import Any
 
 from operators import columns
 from operators.adapt.compatibility import SHARES, Quality, accuracy, compatibility
+from operators.encode.encode import Encode
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.storage import uri as store
 from pipelines.compat.candidates import Candidate
@@ -108,9 +109,7 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
         yield "    read: { uri: your/queries.jsonl }"
         yield "    steps:"
         yield "      - tokenize: { model: model, role: query }"
-        said = [f"model: model, precision: {encode.precision}"]
-        said += [f"strategy: {json.dumps(asdict(encode.strategy))}"] if encode.strategy else []
-        yield f"      - encode: {{ {', '.join(said)} }}"
+        yield f"      {encode_line(encode)}"
     for each, place in zip(best.maps, places, strict=True):
         yield f"      - adapt: {{ scheme: {each.scheme}, artefact: {place} }}"
     scheme, learned = columns.decoder_of(found.old.column.field)
@@ -119,6 +118,15 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
     if best.side == "old documents" and learned:
         yield "      # adapt cannot read OLD: its codes decode by what their codec learned"
     yield "    write: { table: your/table }"
+
+
+def encode_line(encode: Encode) -> str:
+    """The step that encodes as another one does, its model called `model`, as a line of YAML."""
+    said = [f"model: model, precision: {encode.precision}"]
+    said += [f"pooling: {encode.pooling}"] if encode.pooling != "auto" else []
+    said += [f"normalize: {json.dumps(encode.normalize)}"] if encode.normalize is not None else []
+    said += [f"strategy: {json.dumps(asdict(encode.strategy))}"] if encode.strategy else []
+    return f"- encode: {{ {', '.join(said)} }}"
 
 
 def _matrix(found: Comparison) -> Iterator[str]:
