@@ -262,6 +262,22 @@ def test_every_teacher_says_the_same_of_a_pair(world) -> None:
 
 
 @pytest.mark.ray
+def test_a_head_learns_the_same_from_scores_and_says_the_same(world) -> None:
+    mined = {"read": {"uri": world.table("queries")}, "steps": [mine_step(world)]}
+    teach = {"teach": {"teacher": "bi-encoder", "model": "bert"}}
+    scored = {"read": {"phase": "mined-again"}, "steps": [{"pairs": {}}, teach]}
+    world.run("local", {"mined-again": mined, "known": scored})
+    tables = {"scores": "known", "queries": "queries", "documents": "documents"}
+    told = {name: {"uri": world.table(table)} for name, table in tables.items()}
+    dse = {"dse": {**told, "hidden": 16, "epochs": 5}}
+    local, ray = (
+        rows_of(table) for table in world.on_both("head", "mined-again", {"pairs": {}}, dse)
+    )
+    assert local.drop_columns(["logit"]).equals(ray.drop_columns(["logit"]))
+    np.testing.assert_allclose(local["logit"], ray["logit"], atol=1e-3)
+
+
+@pytest.mark.ray
 def test_every_scheme_commits_the_same_codes(world) -> None:
     steps = {
         f"codes-{name}": ("documents", {"quantize": {"scheme": name, **told}})
