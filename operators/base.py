@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import field, fields
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -23,6 +23,7 @@ def _whole_range(found: object) -> object:
     return found
 
 
+Batches = Literal["auto", "padded", "varlen", "compiled"]
 Workers = Annotated[int | tuple[int, int], BeforeValidator(_whole_range)]
 
 
@@ -39,6 +40,10 @@ class Resources:
     device: str = "auto"
     token_budget: Annotated[int, Field(ge=0)] = 0
     """Padded tokens a forward pass; 0 lets the encoder choose for its device."""
+    batches: Batches = "auto"
+    """padded: rows of a pass have one length. varlen: they lie end to end, told apart in attention.
+    auto: on CUDA the faster of the two, timed when the model is loaded; elsewhere padded.
+    compiled: lengths are rounded up and torch compiles each shape, with CUDA graphs on CUDA."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Compute threads of one worker; 0 shares the node's cores among its workers."""
     label_selector: dict[str, str] = field(default_factory=dict)

@@ -125,6 +125,7 @@ class Encode:
                 place,
                 _decided(self.backend),
                 on.token_budget or device.token_budget(place, folder.width),
+                on.batches,
             )
             yield partial(_encode, self._strategy().open(opening))
 

@@ -1,7 +1,7 @@
 """The one loop: a whole unit in, packed to a token budget, vectors out in the order of the rows."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,11 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from operators.encode.budget import Rows, pack
+from operators.encode.budget import Rows, Shapes, pack, rows_a_batch
+from operators.encode.flat import Flat, flattened, sent
 from operators.errors import ModelError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measure
 
 _CALLS_IN_FLIGHT = 2
+Numbers = npt.NDArray[np.int64]
 _SHORT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
@@ -51,6 +53,10 @@ class Loop:
 
     forward: Forward
     budget: int
+    flat: Callable[[Flat, Tensor | None], Tensor] | None = None
+    """The same vectors of rows that lie end to end; None: rows are padded to one length."""
+    shapes: Shapes | None = None
+    """Batches have these shapes, filled up with rows whose vectors are dropped."""
 
     def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
         """The (n, dim) vectors of n rows; ModelError when a single row does not fit the memory."""
@@ -62,14 +68,14 @@ class Loop:
     @torch.inference_mode()
     def each(self, rows: Ragged) -> Iterator[tuple[Rows, npt.NDArray[np.float32]]]:
         """What each batch gives, with the rows it is of; every row once, ModelError as above."""
-        todo = deque(pack(rows.lengths, self.budget))
+        todo = deque(pack(rows.lengths, self.budget, self.shapes))
         flight: deque[_Call] = deque()
         while todo or flight:
             fill = bool(todo) and len(flight) < _CALLS_IN_FLIGHT
             current = todo[0] if fill else flight[0].rows
             try:
                 if fill:
-                    flight.append(_start(self.forward, rows, current))
+                    flight.append(self._start(rows, current))
                     todo.popleft()
                     continue
                 found = flight[0].vectors()
@@ -79,10 +85,43 @@ class Loop:
                 self._shrink(rows.lengths[current], error)
                 left = np.concatenate([*(call.rows for call in flight), *todo])
                 flight.clear()
-                todo = deque(left[batch] for batch in pack(rows.lengths[left], self.budget))
+                again = pack(rows.lengths[left], self.budget, self.shapes)
+                todo = deque(left[batch] for batch in again)
                 continue
             flight.popleft()
             yield current, found
+
+    def _start(self, rows: Ragged, chosen: Rows) -> "_Call":
+        """Queue one batch; on CUDA it returns before the device has finished."""
+        device = self.forward.device
+        prompts = None
+        if rows.prompts is not None:
+            prompts = sent(torch.from_numpy(rows.prompts[chosen]), device)
+        measure(MODEL_TOKENS, int(rows.lengths[chosen].sum()))
+        if self.flat is not None and rows.lengths[chosen].all():
+            flat = flattened(rows.ids, rows.offsets, chosen)
+            measure(PADDED_TOKENS, flat.ids.numel())
+            return _queued(chosen, self.flat(flat.to(device), prompts))
+        ids, mask = padded(rows, chosen, self.forward.pad)
+        if self.shapes is not None:
+            ids, mask = self._filled(ids, mask)
+            if prompts is not None:
+                prompts = torch.nn.functional.pad(prompts, (0, len(ids) - len(prompts)))
+        measure(PADDED_TOKENS, ids.size)
+        whole = self.shapes is None and mask.all()
+        given = None if whole else sent(torch.from_numpy(mask), device)
+        result = self.forward(sent(torch.from_numpy(ids), device), given, prompts)
+        return _queued(chosen, result[: len(chosen)])
+
+    def _filled(self, ids: Numbers, mask: Numbers) -> tuple[Numbers, Numbers]:
+        """The matrices in the shape of a whole batch, its last rows of one token each."""
+        assert self.shapes is not None
+        longest = ids.shape[1]
+        rows = rows_a_batch(longest, self.budget, self.shapes)
+        room = (0, rows - len(ids)), (0, self.shapes.longest(longest) - longest)
+        mask = np.pad(mask, room)
+        mask[len(ids) :, 0] = 1
+        return np.pad(ids, room, constant_values=self.forward.pad), mask
 
     def _shrink(self, lengths: npt.NDArray[np.int32], error: RuntimeError) -> None:
         longest = int(lengths.max())
@@ -110,18 +149,9 @@ class _Call:
         return found
 
 
-def _start(forward: Forward, rows: Ragged, chosen: Rows) -> _Call:
-    """Queue one batch; on CUDA it returns before the device has finished."""
-    ids, mask = padded(rows, chosen, forward.pad)
-    measure(MODEL_TOKENS, int(rows.lengths[chosen].sum()))
-    measure(PADDED_TOKENS, ids.size)
-    prompts = None if rows.prompts is None else torch.from_numpy(rows.prompts[chosen])
-    result = forward(
-        _sent(torch.from_numpy(ids), forward.device),
-        None if mask.all() else _sent(torch.from_numpy(mask), forward.device),
-        None if prompts is None else _sent(prompts, forward.device),
-    )
-    if forward.device.type != "cuda":
+def _queued(chosen: Rows, result: Tensor) -> _Call:
+    """The result on its way to the host."""
+    if result.device.type != "cuda":
         return _Call(chosen, result.cpu(), None)
     host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
     host.copy_(result, non_blocking=True)
@@ -130,9 +160,7 @@ def _start(forward: Forward, rows: Ragged, chosen: Rows) -> _Call:
     return _Call(chosen, host, event)
 
 
-def padded(
-    rows: Ragged, chosen: Rows, pad: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def padded(rows: Ragged, chosen: Rows, pad: int) -> tuple[Numbers, Numbers]:
     """The ids and mask of the chosen rows as (rows, longest) matrices, padded on the right."""
     lengths = rows.lengths[chosen]
     column = np.arange(max(int(lengths.max()), 1))
@@ -141,12 +169,6 @@ def padded(
     places = rows.offsets[chosen][:, None] + column
     ids[mask] = rows.ids[places[mask]]
     return ids, mask.astype(np.int64)
-
-
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _is_memory(error: RuntimeError) -> bool:

@@ -25,12 +25,12 @@ class Pooled:
         return [columns.embedding(shape.dim)]
 
     def open(self, opening: Opening) -> Encoding:
-        from operators.encode import embedder, probe
-        from operators.encode.loop import Loop, Ragged
+        from operators.encode import batches, embedder, probe
+        from operators.encode.loop import Ragged
 
         network = embedder.opened(opening)
         probe.self_check(opening.folder, opening.shape, network)
-        loop = Loop(network, opening.budget)
+        loop = batches.loop_of(network, opening)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
             return vectors(loop, rows)

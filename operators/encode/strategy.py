@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from operators import columns
 from operators.arrays import to_column, whole
+from operators.base import Batches
 from operators.encode.shape import Shape
 from operators.model import Folder
 
@@ -48,6 +49,7 @@ class Opening:
     engine: Engine
     budget: int
     """Padded tokens a forward pass."""
+    batches: Batches = "auto"
 
 
 class Encoded(NamedTuple):

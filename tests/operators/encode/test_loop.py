@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.encode.budget import pack, padded_tokens
+from operators.encode.budget import Shapes, pack, padded_tokens
 from operators.encode.loop import Loop, Ragged, padded
 from operators.errors import ModelError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measured
@@ -67,6 +67,16 @@ def test_prompt_lengths_travel_with_their_rows(rows, budget):
     prompts = np.arange(len(rows), dtype=np.int32)
     found = Loop(Sums(), budget).encode_unit(ragged(rows, prompts))
     np.testing.assert_array_equal(found, expected(rows, prompts))
+
+
+@given(ROWS, st.integers(1, 60), st.integers(1, 5))
+def test_rounded_shapes_change_no_vector(rows, budget, step):
+    prompts = np.arange(len(rows), dtype=np.int32)
+    forward = Sums()
+    loop = Loop(forward, budget, shapes=Shapes(step, 12))
+    np.testing.assert_array_equal(loop.encode_unit(ragged(rows, prompts)), expected(rows, prompts))
+    assert all(shape == (max(budget // shape[1], 1), shape[1]) for shape in forward.calls)
+    assert all(length % step == 0 or length == 12 for _, length in forward.calls)
 
 
 @given(ROWS, st.integers(12, 30), st.integers(30, 200))
