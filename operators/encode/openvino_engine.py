@@ -9,7 +9,8 @@ import torch
 
 from operators.encode.engine import Inputs, Run, States
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
+"""What is not multiplied as int8, attention above all, is computed in this."""
 _GROUP = "128"
 """Values of a token's state that share a scale in int8: with one scale for all of them OpenVINO
 2026.4 multiplies in float32, and with 32 it takes a fifth longer."""
