@@ -10,13 +10,13 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.arrays import from_binary, to_binary
 from operators.base import STRICT
-from operators.quantize.drawn import both, drawn
+from operators.quantize.drawn import Sampled
 from operators.quantize.kernels import BitVectors, Matrix, packed_signs
 from operators.quantize.protocol import Artefact
 
 
 @dataclass(frozen=True, config=STRICT)
-class Binary:
+class Binary(Sampled):
     """Add `bits`: one for each dimension, 1 where the value lies above the center.
 
     With `zero` a bit stands for ±1/sqrt(dim), so that decoded vectors have length one. `median`
@@ -31,15 +31,6 @@ class Binary:
     @property
     def learns(self) -> bool:
         return self.center == "median"
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return self.finish(self.partial(sample))
-
-    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return drawn(sample)
-
-    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
-        return both(one, other)
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         if not self.learns:

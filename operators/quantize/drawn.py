@@ -4,6 +4,7 @@ Its rows are the different ones whose digests are the least: what two parts keep
 and drawn from again, is what the whole keeps.
 """
 
+from abc import ABC, abstractmethod
 from hashlib import blake2b
 from typing import Any
 
@@ -28,3 +29,20 @@ def drawn(rows: Matrix, most: int = LEARNED_FROM) -> dict[str, npt.NDArray[Any]]
 def both(one: Artefact, other: Artefact, most: int = LEARNED_FROM) -> dict[str, npt.NDArray[Any]]:
     """What `drawn` gives for the rows of both; associative and commutative to the last bit."""
     return drawn(np.vstack([one["rows"], other["rows"]]), most)
+
+
+class Sampled(ABC):
+    """What a scheme that learns from such a sample shares: all of it but `finish`."""
+
+    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return self.finish(self.partial(sample))
+
+    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return drawn(sample)
+
+    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
+        return both(one, other)
+
+    @abstractmethod
+    def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
+        """What the sample, in `rows`, teaches."""

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.quantize.adc import ProductVectors, TurnedVectors
-from operators.quantize.drawn import both, drawn
+from operators.quantize.drawn import Sampled
 from operators.quantize.exact import turned
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, improved, kmeans
@@ -34,7 +34,7 @@ _LAST = 8
 
 
 @dataclass(frozen=True, config=STRICT)
-class Opq:
+class Opq(Sampled):
     """Add `codes` as pq does, of vectors turned so that the blocks lose least (vq-3).
 
     The rotation starts with the principal axes, dealt out so that the blocks vary alike, and is
@@ -52,15 +52,6 @@ class Opq:
     @property
     def learns(self) -> bool:
         return True
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return self.finish(self.partial(sample))
-
-    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return drawn(sample)
-
-    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
-        return both(one, other)
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         sample: Matrix = state["rows"]

@@ -13,7 +13,7 @@ from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.errors import ContractError
 from operators.quantize.adc import Codes, ProductVectors
-from operators.quantize.drawn import both, drawn
+from operators.quantize.drawn import Sampled
 from operators.quantize.exact import nearest
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, kmeans
@@ -24,7 +24,7 @@ _A_BYTE = 8
 
 
 @dataclass(frozen=True, config=STRICT)
-class Pq:
+class Pq(Sampled):
     """Add `codes`: of each block of dimensions which of 256 learned words is nearest (vq-3).
 
     Words are k-means of the sample's blocks. A score is the sum of a table's entries, and is the
@@ -41,15 +41,6 @@ class Pq:
     @property
     def learns(self) -> bool:
         return True
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return self.finish(self.partial(sample))
-
-    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return drawn(sample)
-
-    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
-        return both(one, other)
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         sample: Matrix = state["rows"]

@@ -13,7 +13,7 @@ from operators import columns
 from operators.base import STRICT
 from operators.errors import TableError
 from operators.quantize.adc import Codes
-from operators.quantize.drawn import both, drawn
+from operators.quantize.drawn import Sampled
 from operators.quantize.exact import exact_dots
 from operators.quantize.kernels import Matrix, Rows, Vectors
 from operators.quantize.kmeans import kmeans
@@ -31,7 +31,7 @@ _AT_ONCE = 2048
 
 
 @dataclass(frozen=True, config=STRICT)
-class ResidualCodec:
+class ResidualCodec(Sampled):
     """Add `codes`: the nearest centroid's number in two bytes, then `nbits` a value (colbert-xm).
 
     A value's bits name one of 2^nbits buckets of what the centroid leaves, cut at quantiles and
@@ -49,15 +49,6 @@ class ResidualCodec:
     @property
     def learns(self) -> bool:
         return True
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return self.finish(self.partial(sample))
-
-    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return drawn(sample)
-
-    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
-        return both(one, other)
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         sample: Matrix = state["rows"]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT
 from operators.quantize.adc import AdditiveVectors, Codes
-from operators.quantize.drawn import both, drawn
+from operators.quantize.drawn import Sampled
 from operators.quantize.exact import nearest
 from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.kmeans import WORDS, kmeans
@@ -22,7 +22,7 @@ _ROUNDS = 8
 
 
 @dataclass(frozen=True, config=STRICT)
-class Rvq:
+class Rvq(Sampled):
     """Add `codes`: by stages, which of 256 learned words is nearest to what is left (vq-2).
 
     Word 0 of every stage is zero, so that a stage never moves away from the vector. The first
@@ -39,15 +39,6 @@ class Rvq:
     @property
     def learns(self) -> bool:
         return True
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return self.finish(self.partial(sample))
-
-    def partial(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return drawn(sample)
-
-    def merge(self, one: Artefact, other: Artefact) -> dict[str, npt.NDArray[Any]]:
-        return both(one, other)
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
         sample: Matrix = state["rows"]
