@@ -7,6 +7,7 @@ row: the answer depends neither on the blocks nor on the order of merging.
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from operators.quantize.kernels import Matrix, Rows, Vectors
 _QUERIES, _ROWS = 512, 8192
 """Queries and rows scored at once: 8 MiB of rough scores in bfloat16."""
 _ALONE = 128
-"""Up to so many queries are searched by one thread, with torch's own threads under it."""
+"""Up to so many queries are searched together, and the tiles are dealt to threads."""
 _PENDING = 4
 """Rows kept for a query, in multiples of k, before those that fell behind are let go."""
 _GATHERED = 1 << 22
@@ -45,31 +46,40 @@ def topk(
 ) -> Hits:
     """The k best rows of each (q, dim) query; rows are counted over the blocks from `first_row`.
 
-    Holds one block, and of each query what may still be among its best. `known` are the bounds of
-    all rows of all blocks: completed here, and not found again where the rows are asked again.
-    ValueError where a query or a stored vector is not finite.
+    Holds a block, for few queries as many tiles as threads, and of each query what may still be
+    among its best. `known` are the bounds of all rows of all blocks: completed here, and not found
+    again where the rows are asked again. ValueError where a query or a stored vector is not finite.
     """
     _check(queries)
     if k < 1:
         raise ValueError(f"k is {k}; at least one row must be asked for")
     halves = multiplies_halves()
-    searches: list[_Search] = []
+    shares: list[list[_Search]] = []
     row = 0
-    with _workers(len(queries)) as (pool, threads):
+    with _workers() as (pool, threads):
         rooms = [Room() for _ in range(threads)]
+        waiting: list[tuple[Side, int]] = []
         for block, stored in tiles(blocks, _ROWS, len(queries)):
-            if not searches:
+            if not shares:
                 asked = asked_of(block, queries, halves=halves)
-                searches = [_Search(part, k) for part in _cut(asked, threads)]
+                shares = _shares(asked, threads, k)
             part = None if known is None else known.cut(row, row + len(stored))
             tile = side(block, stored, len(queries), halves=halves, known=part, each=pool.map)
-            shares = [(tile, first_row + row, searches[i::threads]) for i in range(threads)]
-            list(pool.map(_look, *zip(*shares, strict=True), rooms))
+            waiting.append((tile, first_row + row))
             row += len(stored)
-        found = list(pool.map(_Search.hits, searches))
+            if len(queries) > _ALONE:
+                list(pool.map(_look, waiting * threads, shares, rooms))
+                waiting.clear()
+            elif len(waiting) == threads:
+                list(pool.map(_look, waiting, shares, rooms))
+                waiting.clear()
+        list(pool.map(_look, waiting, shares, rooms))
+        found = list(pool.map(_hits, shares))
     if not found:
         return _none(len(queries), k)
-    return Hits(*(np.concatenate(each) for each in zip(*found, strict=True)))
+    if len(queries) <= _ALONE:
+        return reduce(partial(merge, k=k), found)
+    return _joined(found)
 
 
 def level(
@@ -189,33 +199,43 @@ class _Search:
         return query[kept], row[kept], score[kept]
 
 
-def _look(tile: Side, first_row: int, searches: "list[_Search]", room: Room) -> None:
+def _look(tile: tuple[Side, int], searches: "list[_Search]", room: Room) -> None:
     for search in searches:
-        search.look(tile, first_row, room)
+        search.look(*tile, room)
 
 
-def _cut(queries: Side, threads: int) -> list[Side]:
-    """Runs of at most _QUERIES queries, as many for each thread."""
+def _hits(searches: list[_Search]) -> Hits:
+    return _joined([search.hits() for search in searches])
+
+
+def _joined(parts: list[Hits]) -> Hits:
+    """The answers to queries that follow each other."""
+    return Hits(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _shares(queries: Side, threads: int, k: int) -> list[list[_Search]]:
+    """What each thread searches: all of few queries, in its own tiles; else its own of them."""
     size = len(queries)
-    runs = -(-size // _QUERIES)
-    runs = -(-runs // threads) * threads
-    step = max(1, -(-size // max(1, runs)))
-    return [queries.cut(start, start + step) for start in range(0, size, step)]
+    if size <= _ALONE:
+        return [[_Search(queries, k)] for _ in range(threads)]
+    share = -(-size // threads)
+    runs = -(-share // _QUERIES)
+    step = -(-share // runs)
+    return [
+        [
+            _Search(queries.cut(start, min(start + step, stop)), k)
+            for start in range(first, stop, step)
+        ]
+        for first, stop in ((n, min(n + share, size)) for n in range(0, size, share))
+    ]
 
 
 @contextmanager
-def _workers(queries: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A thread for each that torch may use, and one torch thread in each of them meanwhile.
-
-    For few queries one thread, whose products torch spreads over its own.
-    """
+def _workers() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A thread for each that torch may use, and one torch thread in each of them meanwhile."""
     import torch
 
     threads = torch.get_num_threads()
-    if queries <= _ALONE:
-        with ThreadPoolExecutor(1) as pool:
-            yield pool, 1
-        return
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:

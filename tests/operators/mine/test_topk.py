@@ -3,6 +3,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,3 +221,18 @@ def test_what_is_not_finite_is_refused() -> None:
 def test_asking_for_no_row_is_refused() -> None:
     with pytest.raises(ValueError, match="k is 0"):
         topk(grid(1, 1, 2), [], 0)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 128, 129, 200])
+def test_any_number_of_threads_finds_the_same_rows(queries, monkeypatch):
+    monkeypatch.setattr(module, "_ROWS", 40)
+    asked, stored = grid(1, queries, 16), FloatVectors(grid(2, 333, 16))
+    expected = brute(asked, stored, 7)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            assert same(topk(asked, [stored], 7), expected)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
