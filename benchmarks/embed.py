@@ -70,7 +70,7 @@ def main() -> None:
         folder = Path(scratch)
         os.environ.setdefault("CORPUSMILL_CACHE", str(folder / "cache"))
         if options.quality:
-            _quality(folder, options.length)
+            _quality(folder, options.length, options.only)
             return
         count = _source(folder / "source.parquet", options.docs, queries=False)
         ways = {name: WAYS[name] for name in WAYS if options.only in name or name == DEFAULT}
@@ -143,7 +143,7 @@ def _cells(found: Timing) -> list[str]:
     ]
 
 
-def _quality(folder: Path, length: int) -> None:
+def _quality(folder: Path, length: int, only: str) -> None:
     """nDCG@10 of the test queries, texts and queries embedded alike."""
     documents = _source(folder / "source.parquet", 0, queries=True)
     ids = pq.read_table(folder / "source.parquet", columns=["id"])["id"].combine_chunks()
@@ -153,6 +153,8 @@ def _quality(folder: Path, length: int) -> None:
     for name, (way, precision, engine) in WAYS.items():
         if way != "ours" or (precision == "fp32" and engine != "torch"):
             continue  # a graph's vectors in fp32 are torch's: the other table has their cosines
+        if rows and only not in name:
+            continue
         told, vectors = _run(name, folder, length)
         scores = vectors[documents:] @ vectors[:documents].T
         ranking = np.argsort(-scores, axis=1, kind="stable")[:, :10]
@@ -206,7 +208,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--docs", type=int, default=600, help="documents of SciFact; 0 is all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--length", type=int, default=256, help="tokens a document may have")
-    parser.add_argument("--only", default="", help="the first way and those named so; not kept")
+    parser.add_argument(
+        "--only", default="", help="the first way and those named so; times are not kept"
+    )
     parser.add_argument("--quality", action="store_true", help="nDCG@10 of our ways, once")
     return parser.parse_args()
 
