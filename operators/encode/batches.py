@@ -1,9 +1,8 @@
 """How the rows of a batch are laid out for the network: padded, end to end, or in few shapes."""
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from operators.encode import varlen
 from operators.encode.budget import Shapes
 from operators.encode.embedder import Embedder
+from operators.encode.fastest import best
 from operators.encode.flat import Flat, rows_of
 from operators.encode.graph import cache
 from operators.encode.loop import Loop, Ragged
@@ -21,7 +21,6 @@ from operators.encode.strategy import Opening
 from operators.encode.torch_backend import TorchBackend
 from operators.errors import ModelError
 
-_REPEATS = 3
 _SHORTEST = 3
 _LENGTHS, _LEAST_STEP = 16, 16
 """Lengths that batches may have, and tokens between two of them."""
@@ -144,19 +143,5 @@ def _rows(opening: Opening, lengths: list[int]) -> Ragged:
 
 def faster(one: Loop, other: Loop, rows: Ragged) -> bool:
     """Whether the first loop's best of some turns is the shorter."""
-    took = [_best(partial) for partial in (_once(one, rows), _once(other, rows))]
-    return took[0] < took[1]
-
-
-def _once(loop: Loop, rows: Ragged) -> Callable[[], object]:
-    return lambda: loop.encode_unit(rows)
-
-
-def _best(once: Callable[[], object]) -> float:
-    once()
-    found = []
-    for _ in range(_REPEATS):
-        clock = time.perf_counter()
-        once()
-        found.append(time.perf_counter() - clock)
-    return min(found)
+    took, took_other = (best(partial(loop.encode_unit, rows)) for loop in (one, other))
+    return took < took_other
