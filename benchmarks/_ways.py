@@ -24,33 +24,42 @@ class Way:
     """The technique whose passages are joined, in place of encoding any."""
     aggregate: str = ""
     """How the vectors of a document's passages become one."""
-    late: bool = False
-    """Documents are read whole, and their passages pooled from what was read."""
+    late: str = ""
+    """The step that finds passages in documents that are read whole."""
+    codes: dict[str, Any] = field(default_factory=dict)
+    """The step behind the encoder, if any."""
+    instruction: dict[str, Any] = field(default_factory=dict)
+    """What stands before a query."""
 
     @property
     def long(self) -> bool:
         """Whether it differs from the plain pass only where documents are long."""
-        return self.passages or self.late or bool(self.of)
+        return self.passages or bool(self.late or self.of)
 
     @property
     def recipe(self) -> str:
-        """What names the figures of this way: all its fields but the claim."""
-        known = {name: value for name, value in asdict(self).items() if name != "claim"}
-        return digest.of_json(known)[:12]
+        """What names the figures of this way: all its fields that say something but the claim."""
+        said = {name: value for name, value in asdict(self).items() if value and name != "claim"}
+        return digest.of_json(said)[:12]
 
-    def phase(self, source: str, part: str, table: str) -> dict[str, Any]:
-        """The phase that encodes the documents or the queries of a BEIR folder."""
-        steps: list[dict[str, Any]] = [{"tokenize": {"model": "model", "role": "passage"}}]
+    def models(self, folder: str) -> dict[str, Any]:
+        """The config's models."""
+        told = {"instruction": self.instruction} if self.instruction else {}
+        return {"model": {"path": folder, "max_length": self.length, **told}}
+
+    def phase(self, source: str, table: str) -> dict[str, Any]:
+        """The phase that encodes the documents of a BEIR folder."""
+        steps: list[dict[str, Any]] = [{"tokenize": {"model": "model"}}]
         encode = {"model": "model", "precision": "bf16", **self.encode}
-        if part == "queries":
-            steps = [{"tokenize": {"model": "model", "role": "query"}}]
-        elif self.long:
-            cut = {"model": "model", "tokens": PASSAGE, "overlap": 0}
-            steps = [{"late-passages": cut}] if self.late else [{"passages": cut}, *steps]
-            encode |= {"strategy": {"kind": "late-chunking"}} if self.late else {}
-        steps.append({"encode": encode})
+        if self.passages:
+            steps.insert(0, {"passages": {"model": "model", "tokens": PASSAGE, "overlap": 0}})
+        if self.late:
+            cut = {"model": "model", "tokens": PASSAGE}
+            steps = [{self.late: cut | ({"overlap": 0} if self.late == "late-passages" else {})}]
+            encode |= _strategy("late-chunking")
+        steps += [{"encode": encode}, *([self.codes] if self.codes else [])]
         return {
-            "read": {"uri": source, "part": "queries" if part == "queries" else "corpus"},
+            "read": {"uri": source},
             "steps": steps,
             "write": {"table": table, "gate": {"max_bad_rows": 0.01}},
         }
@@ -73,6 +82,10 @@ def _strategy(kind: str, **fields: Any) -> dict[str, Any]:
 _HALF = "STS of middle layers far above plain Matryoshka's (#40); this one was not trained so"
 _STATIC = "contextual > these > FastText, in classification (#113)"
 
+_TOKENS = {"language": "none", "marker": ""}
+_MAXSIM = "MRR@10 0.262 on mMARCO, of another model, trained so (#45)"
+_DUPMAE = "MRR@10 0.426 on MS MARCO where trained so (#1); this one knows its words alone"
+
 WAYS = {
     "MiniLM, mean": Way(
         "minilm", claim="MTEB retrieval 41.7 (Hugging Face, embedding quantization)"
@@ -93,8 +106,22 @@ WAYS = {
         "minilm", of="MiniLM, passages, best", aggregate="mean"
     ),
     "MiniLM, passages, aggregate max": Way("minilm", of="MiniLM, passages, best", aggregate="max"),
-    "MiniLM, late-chunking, best": Way("minilm", length=512, late=True),
+    "MiniLM, late-chunking, best": Way("minilm", length=512, late="late-passages"),
+    "MiniLM, late-tree, best": Way("minilm", length=512, late="late-tree"),
+    "MiniLM, token vectors": Way("tokens", _strategy("colbert-xm", **_TOKENS), _MAXSIM),
+    "MiniLM, token vectors, half": Way(
+        "tokens", _strategy("colbert-xm", **_TOKENS, share=0.5), "no loss at half (token pooling)"
+    ),
+    "MiniLM, token vectors, half, 2 bits": Way(
+        "tokens",
+        _strategy("colbert-xm", **_TOKENS, share=0.5),
+        "an index 5-8 × smaller (ColBERTv2, its abstract)",
+        codes={"quantize-tokens": {"nbits": 2}},
+    ),
     "SPLADE-tiny, splade": Way("splade", _strategy("splade")),
+    "SPLADE-tiny, dupmae": Way(
+        "splade", {"pooling": "cls", "normalize": False, **_strategy("dupmae")}, _DUPMAE
+    ),
     "mpnet, mean": Way("mpnet"),
     "mpnet, 2dmse, 8 of 12 layers": Way("mpnet", _strategy("2dmse", layers=8), _HALF),
     "mpnet, static-l0, words": Way("mpnet", _strategy("static-l0"), _STATIC),
@@ -123,6 +150,12 @@ FEW = {
     ),
     "Gemma, token-prepending": Way(
         "gemma", _strategy("token-prepending"), "STS 70.0, with it 77.2, of a 7B, 1.04 × time (#81)"
+    ),
+    "Gemma, lg-anna's instruction, last": Way(
+        "gemma",
+        {"pooling": "last"},
+        "MTEB 74.1, with two examples 73.1, of a 7B (#67)",
+        instruction={"task": "Given a question, retrieve passages that answer it"},
     ),
 }
 """On a part of each collection: a decoder takes ten times as long."""

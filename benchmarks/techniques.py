@@ -23,6 +23,7 @@ from benchmarks._techniques import Figures, coded, encoded, prepared, recipe_of,
 from benchmarks._ways import FEW, LENGTH, SCHEMES, WAYS, Way, slug
 
 COLLECTIONS = ("cranfield", "scifact", "vaswani")
+_FIRST = ["minilm", "tokens", "splade"]
 SHORT = {"vaswani"}
 """Their documents are one passage each."""
 Found = dict[str, dict[str, Figures]]
@@ -165,7 +166,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="", help="folder that keeps tables and models")
     parser.add_argument("--collections", nargs="*", default=list(COLLECTIONS))
-    parser.add_argument("--only", nargs="*", default=["minilm", "splade"], help="and mpnet")
+    parser.add_argument("--only", nargs="*", default=_FIRST, help="and mpnet")
     few = "the decoder in place of the others, on so many documents of each collection"
     parser.add_argument("--gemma", nargs="?", type=int, const=500, default=0, help=few)
     parser.add_argument("--untimed", action="store_true", help="on a busy machine: quality alone")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.cluster import hierarchy
 
 from operators.encode.clusters import clustered
 
@@ -39,7 +40,6 @@ def test_one_that_is_left_is_the_mean_of_all():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_clusters_are_those_of_scipys_ward(seed):
-    hierarchy = pytest.importorskip("scipy.cluster.hierarchy", reason="scipy is not installed")
     vectors = unit(seed, 24)
     labels = hierarchy.fcluster(hierarchy.linkage(vectors, "ward"), 8, "maxclust")
     first = {label: n for n, label in reversed(list(enumerate(labels)))}
