@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from operators.mine.topk import topk
 from operators.mine.ways import ways_of, without_vectors
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.quantize.codes import decoded, vectors_of
-from operators.quantize.kernels import Matrix
+from operators.quantize.kernels import Matrix, Vectors
 from operators.quantize.prefix import asked_of
 from operators.quantize.quantize import Quantize
 from operators.storage.table import Table
@@ -99,7 +99,7 @@ class Compressed:
     of: int
     """Rows of the table."""
     learned: int
-    """Rows that the schemes learned from."""
+    """Rows that a scheme learned from, none of which it then coded."""
     queries: str
     asked: int
     figures: list[Figures]
@@ -115,8 +115,16 @@ class _Task:
     judged: Judgments | None
     k: int
 
-    def ranked(self, queries: Matrix, vectors: Any) -> Ranking:
-        return topk(queries, [vectors], max(self.k, 10)).rows
+    def ranked(self, queries: Matrix, parts: list[Vectors]) -> Ranking:
+        return topk(queries, parts, max(self.k, 10)).rows
+
+
+class _Part(NamedTuple):
+    rows: pa.Table
+    """Coded."""
+    artefact: bytes
+    seconds: float
+    """Of the coding."""
 
 
 def compress(wish: Wish, say: Say) -> Compressed:
@@ -143,7 +151,7 @@ def compress(wish: Wish, say: Say) -> Compressed:
         index,
         len(task.gallery),
         sample.of,
-        min(len(task.gallery), SAMPLE_ROWS),
+        min(len(task.gallery) // 2, SAMPLE_ROWS),
         told,
         len(task.queries),
         found,
@@ -181,45 +189,58 @@ def _own(wish: Wish, sample: Drawn) -> tuple[_Task, str]:
 
 def _measured(task: _Task, steps: dict[str, Quantize], say: Say) -> Iterator[Figures]:
     table = pa.table([to_column(task.gallery)], schema=_schema(task.gallery.shape[1]))
-    exact = task.ranked(task.queries, vectors_of(table))
+    exact = task.ranked(task.queries, [vectors_of(table)])
     by_floats = None if task.judged is None else ndcg(exact, task.judged, 10)
     nothing = np.nan if by_floats is None else float(np.nanmean(by_floats))
     yield Figures(FLOAT, stored_bytes(table), 0, 1.0, nothing, 0.0, 1.0)
     for name, step in steps.items():
         say(f"measuring {name}")
-        coded, artefact, seconds = _coded(step, table)
-        column = coded.schema.field(0)
-        vectors = scored(vectors_of(coded, column.name, artefact))
+        parts = list(_parts(step, table))
+        column = parts[0].rows.schema.field(0)
+        vectors = [scored(vectors_of(one.rows, column.name, one.artefact)) for one in parts]
         ranking = task.ranked(asked_of(column, task.queries), vectors)
         recall = overlap(ranking, exact, task.k)
         gained = None if task.judged is None else ndcg(ranking, task.judged, 10)
         lost = 1 - recall if gained is None or by_floats is None else by_floats - gained
-        mse, cosine = _apart(task.gallery, decoded(coded, column.name, artefact))
+        meant = np.vstack([decoded(one.rows, column.name, one.artefact) for one in parts])
+        mse, cosine = _apart(task.gallery, meant)
         yield Figures(
             name,
-            stored_bytes(coded),
-            len(artefact),
+            sum(stored_bytes(one.rows) * len(one.rows) for one in parts) / len(table),
+            len(parts[0].artefact),
             float(recall.mean()),
             np.nan if gained is None else float(np.nanmean(gained)),
             mse,
             cosine,
             *_mean(lost),
-            coded=len(table) / seconds,
+            coded=len(table) / sum(one.seconds for one in parts),
         )
 
 
-def _coded(step: Quantize, table: pa.Table) -> tuple[pa.Table, bytes, float]:
-    """The rows through the operator as a pipeline runs it, what it learned, seconds of coding."""
-    data = step.fit(table.slice(0, SAMPLE_ROWS)) if step.learns else b""
+def _parts(step: Quantize, table: pa.Table) -> Iterator[_Part]:
+    """The rows coded; what learns codes each half by what the other taught it.
+
+    So its loss is that of rows it has never seen, as most rows of a table are.
+    """
+    if not step.learns:
+        yield _coded(step, table, b"")
+        return
+    halves = table.slice(0, len(table) // 2), table.slice(len(table) // 2)
+    for rows, others in (halves, halves[::-1]):
+        yield _coded(step, rows, step.fit(others.slice(0, SAMPLE_ROWS)))
+
+
+def _coded(step: Quantize, rows: pa.Table, artefact: bytes) -> _Part:
+    """Rows through the operator as a pipeline runs it."""
     with tempfile.TemporaryDirectory() as folder:
-        if data:
-            place = Path(folder) / (digest_of(data) + SUFFIX)
-            place.write_bytes(data)
+        if artefact:
+            place = Path(folder) / (digest_of(artefact) + SUFFIX)
+            place.write_bytes(artefact)
             step = replace(step, artefact=str(place))
         with step.open() as transform:
             clock = time.perf_counter()
-            found = transform(table)
-            return found, data, time.perf_counter() - clock
+            found = transform(rows)
+            return _Part(found, artefact, time.perf_counter() - clock)
 
 
 def _apart(gallery: Matrix, meant: Matrix) -> tuple[float, float]:

@@ -96,6 +96,14 @@ def test_figures_are_of_the_codes_and_finer_codes_lose_less(every):
         assert one["lost"] == pytest.approx(named["as stored"]["ndcg"] - one["ndcg"])
 
 
+def test_no_row_is_coded_by_what_it_taught(every):
+    assert len(DOCUMENTS) < 256  # each could be a word of its own
+    assert every["rows_learned_from"] == len(DOCUMENTS) // 2
+    named = by_name(every)
+    assert named["rvq"]["mse"] > 10 * named["int8"]["mse"]
+    assert named["pq"]["mse"] > 10 * named["int8"]["mse"]
+
+
 def test_the_smallest_scheme_within_the_loss_is_named(cli, home, tmp_path, every):
     named = by_name(every)
     fitting = [one for one in named.values() if one["lost"] <= 0.01]
