@@ -34,6 +34,8 @@ class Figures:
     documents: int
     queries: int
     recipe: str
+    learned: int = 0
+    """Bytes of what a scheme learned, once for the table."""
 
 
 def prepared(folder: Path, out: Path, docs: int) -> Path:
@@ -90,7 +92,13 @@ def coded(place: Path, source: Path, *, timed: bool) -> dict[str, Figures]:
         for one in measured.figures[1:]:
             rate = one.coded if timed else None
             figures = Figures(
-                one.ndcg, one.bytes, rate, measured.rows, measured.asked, recipe_of(one.name)
+                one.ndcg,
+                one.bytes,
+                rate,
+                measured.rows,
+                measured.asked,
+                recipe_of(one.name),
+                one.artefact,
             )
             found[one.name] = _kept(_file(place, one.name), figures)
     return {f"MiniLM, {name}": one for name, one in found.items() if one}
@@ -98,7 +106,7 @@ def coded(place: Path, source: Path, *, timed: bool) -> dict[str, Figures]:
 
 def recipe_of(scheme: str) -> str:
     """What names the figures of a scheme."""
-    return digest.of_json([scheme, LENGTH])[:12]
+    return digest.of_json([scheme, LENGTH, "learned from the other half"])[:12]
 
 
 def told(known: Mapping[str, Any]) -> Figures:

@@ -85,7 +85,8 @@ def _report(whole: Found, few: Found) -> None:
     lines = [
         f"nDCG@10 of the judged test queries, bf16, {LENGTH} tokens; bytes of a document in its",
         "Parquet file; documents a second from the config to the committed table, loading of the",
-        "model included; schemes: of the coding alone.",
+        "model included; schemes: of the coding alone. What a scheme learns lies beside the table,",
+        "once; it was learned from one half of the documents and codes the other.",
         "",
         *_table(whole),
     ]
@@ -126,10 +127,20 @@ def _table(found: Found) -> list[str]:
         if each:
             scores = [f"{each[name].ndcg:.4f}" if name in each else "-" for name in names]
             sizes = f"{np.mean([one.bytes for one in each.values()]):,.0f}"
+            learned = max(one.learned for one in each.values())
             rates = [_rate(each.get(name)) for name in names]
-            rows.append([technique, *scores, sizes, *rates, claims[technique]])
+            rows.append(
+                [
+                    technique,
+                    *scores,
+                    sizes,
+                    f"{learned / 1000:,.0f}" if learned else "-",
+                    *rates,
+                    claims[technique],
+                ]
+            )
     speeds = [f"{name}, docs/s" for name in names]
-    head = ["technique", *names, "bytes a document", *speeds, "what its paper says"]
+    head = ["technique", *names, "bytes a document", "learned, kB", *speeds, "what its paper says"]
     return table(head, rows)
 
 
