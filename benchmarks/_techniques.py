@@ -130,7 +130,8 @@ def _kept(file: Path, figures: Figures) -> Figures:
     return figures
 
 
-def _bytes(table: Path) -> int:
+def _bytes(table: Path) -> float:
     """Of all vectors, or their codes, in the Parquet file."""
     rows = pa.concat_tables(Table(str(table)).read())
-    return stored_bytes(rows.select([name for name in _VECTORS if name in rows.column_names]))
+    vectors = rows.select([name for name in _VECTORS if name in rows.column_names])
+    return stored_bytes(vectors) * len(rows)
