@@ -94,7 +94,7 @@ def _check_sum(
             raise PreflightError(
                 f"the pools do not fit: {' + '.join(parts)} = {needed:.12g} {name}, "
                 f"and {where} {have:.12g}; lower workers or {name.lower()} "
-                "under 'resources', or add nodes"
+                "under 'resources', or add nodes (workers: [least, most] asks a cluster for them)"
             )
 
 

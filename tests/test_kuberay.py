@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from cluster.preflight import Node, check_fit
+from pipelines.config import load
+from pipelines.spec import Step
 from tests.test_deploy import DEPLOY, KUBERNETES, accepted, read, scheduled_once
 
 ROOT = DEPLOY.parents[1]
 RESOURCES = ("raycluster.yaml", "rayjob.yaml", "raycronjob.yaml")
+CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
 
 def exactly(required: str = "", **fields: Any) -> dict[str, Any]:
@@ -105,6 +111,31 @@ def groups_of(resource: dict[str, Any]) -> list[dict[str, Any]]:
     return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
 
 
+def nodes_of(resource: dict[str, Any], count: str) -> list[Node]:
+    """What the groups of a resource offer with so many nodes: `replicas` or `maxReplicas`."""
+    return [node_of(group) for group in groups_of(resource) for _ in range(group.get(count, 1))]
+
+
+def node_of(group: dict[str, Any]) -> Node:
+    (container,) = group["template"]["spec"]["containers"]
+    asked = {**container["resources"]["requests"], **container["resources"]["limits"]}
+    found = {"CPU": asked["cpu"], "GPU": asked.get("nvidia.com/gpu", "0")}
+    found["CPU"] = group["rayStartParams"].get("num-cpus", found["CPU"])
+    memory = float(asked["memory"].removesuffix("Gi")) * 2**30
+    numbers = {name: float(value) for name, value in found.items()}
+    return Node({**numbers, "memory": memory}, group.get("labels", {}))
+
+
+def at_most(step: Step) -> Step:
+    return replace(step, resources=replace(step.resources, workers=step.resources.most))
+
+
+def asks_for_nodes(steps: Sequence[Step]) -> bool:
+    """Whether a run of these steps asks the autoscaler; a number of workers asks for nothing."""
+    pools = [step.resources for step in steps if step.operator.loads_model]
+    return any(pool.least < pool.most for pool in pools)
+
+
 def gpus_of(group: dict[str, Any]) -> bool:
     (container,) = group["template"]["spec"]["containers"]
     return "nvidia.com/gpu" in container["resources"]["limits"]
@@ -163,6 +194,23 @@ def test_the_standing_cluster_grows_and_shrinks_and_is_not_reachable_from_outsid
     assert spec["headGroupSpec"]["serviceType"] == "ClusterIP"
     for group in spec["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] < group["maxReplicas"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_fits_the_standing_cluster_that_is_there_or_has_it_grow(name):
+    resource = read("raycluster.yaml")
+    for phase in load(str(ROOT / "configs" / name)).phases:
+        check_fit([at_most(step) for step in phase.steps], nodes_of(resource, "maxReplicas"))
+        if not asks_for_nodes(phase.steps):
+            check_fit(phase.steps, nodes_of(resource, "replicas"))
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [("rayjob.yaml", "embed.yaml"), ("raycronjob.yaml", "reembed.yaml")]
+)
+def test_a_cluster_of_its_own_holds_the_most_workers_of_its_config(name, config):
+    for phase in load(str(ROOT / "configs" / config)).phases:
+        check_fit([at_most(step) for step in phase.steps], nodes_of(read(name), "replicas"))
 
 
 def test_the_rayjob_runs_a_command_that_exists_on_the_config_that_is_mounted():
