@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 import aiohttp
+import ray.exceptions
 from ray.dashboard.modules.job.common import (
     JOB_ACTOR_NAME_TEMPLATE,
     SUPERVISOR_ACTOR_RAY_NAMESPACE,
@@ -14,7 +15,7 @@ from ray.dashboard.modules.job.common import (
 
 from cluster.jobs import Job, Jobs, answered
 from cluster.package import STOP_SECONDS
-from operators.errors import ClusterError
+from operators.errors import ClusterError, ConfigError, PreflightError
 
 Say = Callable[[str], None]
 _BEAT = 0.5
@@ -33,20 +34,28 @@ _TAKE_BACK = (
 def follow(jobs: Jobs, name: str, say: Say) -> Job:
     """Tell a job's log as it comes until the job is over; the job then.
 
-    ClusterError when the log breaks off for a minute; the job may go on.
+    ClusterError when the log breaks off for a minute, or the job is gone from a head that began
+    anew; the job may go on. PreflightError when the token is no longer taken.
     """
     told, tries = 0, 0
     while True:
         before = told
         told, whole = asyncio.run(_told(jobs, name, say, told))
-        job = _settled(jobs, name)
-        if job.over:
-            if not whole:
-                say(jobs.log(name)[told:])
-            return job
+        try:
+            job = _settled(jobs, name)
+            if job.over:
+                if not whole:
+                    say(jobs.log(name)[told:])
+                return job
+            lost = ""
+        except (PreflightError, ConfigError) as error:
+            if isinstance(error.__cause__, ray.exceptions.AuthenticationError):
+                raise
+            lost = f": {error}"  # what broke the log mostly breaks this request too
         tries = 0 if told > before else tries + 1
         if tries > _TRIES:
-            raise ClusterError(jobs.url, f"the log of job {name} broke off; it may go on there")
+            problem = f"the log of job {name} broke off; it may go on there{lost}"
+            raise ClusterError(jobs.url, problem)
         time.sleep(_REST)
 
 
