@@ -12,8 +12,8 @@ from operators.storage.table import Table
 
 SCHEDULES = "_corpusmill/schedule"
 SETTLED = frozenset({0, 2, 4, 5})
-"""Exit codes after which a date is over: done, wrong config, refused by the gate, busy. A run that
-failed otherwise or was stopped leaves its date open: it counts as missed."""
+"""Exit codes after which a date is over: done, wrong config, refused by the gate, busy with another
+date. A run that failed otherwise or was stopped leaves its date open: it counts as missed."""
 
 
 @dataclass

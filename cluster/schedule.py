@@ -13,9 +13,12 @@ from cluster.cron import Cron
 from cluster.dates import told
 from cluster.due import SETTLED, Memory, begun, due
 from cluster.logs import error_in
-from operators.errors import CorpusmillError
+from operators.errors import ConflictError, CorpusmillError
+from operators.storage.lease import lapses_in
 
 Say = Callable[[str], None]
+_SLACK = 1.0
+"""Seconds that a store which tells time in whole ones may be off."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Schedule:
     memory: Memory
     say: Say
     catch_up: bool = False
-    _stopped: bool = field(default=False, init=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
     _child: subprocess.Popen[str] | None = field(default=None, init=False)
     _one_start: threading.Lock = field(default_factory=threading.Lock, init=False)
     _one_run: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -51,19 +54,24 @@ class Schedule:
     def work(self) -> int | None:
         """Run what is due until nothing is; the last exit code, None when nothing was due.
 
-        A date that stays open ends it: what failed a moment ago would fail again.
+        A date that stays open ends it: what failed a moment ago would fail again. But where the
+        run at work is of the same date, it may be dead: once its lease has lapsed, the date is
+        tried once more, and stays open while that run lives, for it settles the date itself.
         """
-        code = None
+        code, waited = None, None
         with self._one_run:
-            while date := self._due():
-                outcome = self._run(date)
-                if outcome is None:
-                    return code
+            while (date := self._due()) and (outcome := self._run(date)):
                 code = outcome.code
                 self.say(outcome.line)
-                if code not in SETTLED:
+                left = self._lapses_in(outcome)
+                if left is not None and date != waited:
+                    code, waited = None, date
+                    self.say(f"{outcome.date}  tried again in {left:,.0f} s: its own lease is held")
+                    self._stopped.wait(left)
+                elif left is not None or code not in SETTLED:
                     return code
-                self.memory.settle(date, code)
+                else:
+                    self.memory.settle(date, code)
         return code
 
     def work_on(self) -> None:
@@ -76,7 +84,7 @@ class Schedule:
     def stop(self) -> None:
         """Begin no further run and end the one that is at work, cleanly."""
         with self._one_start:
-            self._stopped = True
+            self._stopped.set()
             if self._child is not None:
                 self._child.terminate()
 
@@ -86,13 +94,22 @@ class Schedule:
 
     def _due(self) -> datetime | None:
         now = datetime.now(UTC)
-        return None if self._stopped else due(self.cron, self.memory, now, catch_up=self.catch_up)
+        if self._stopped.is_set():
+            return None
+        return due(self.cron, self.memory, now, catch_up=self.catch_up)
+
+    def _lapses_in(self, outcome: Outcome) -> float | None:
+        """Seconds until the run that kept this one out is dead, if it is of the same date."""
+        if outcome.code != ConflictError.exit_code:
+            return None
+        left = lapses_in(self.memory.table, outcome.date)
+        return None if left is None else left + _SLACK
 
     def _run(self, date: datetime) -> Outcome | None:
         """Run one date to its end; None when the schedule was stopped before."""
         command, began = [*self.command, "--date", told(date)], time.monotonic()
         with self._one_start:
-            if self._stopped:
+            if self._stopped.is_set():
                 return None
             self._child = subprocess.Popen(
                 command,

@@ -140,6 +140,18 @@ def take(table: str, holder: Holder) -> Lease:
     raise ConflictError(table, "other runs of it begin at this very moment; try again")
 
 
+def lapses_in(table: str, date: str) -> float | None:
+    """Seconds until the lease of a run of this logical date lapses; None where no such run has it.
+
+    SourceError when the store cannot be read or written to.
+    """
+    folder = store.join(table, LEASES)
+    number, holder = _newest(folder)
+    if holder is None or holder.date != date:
+        return None
+    return max(0.0, _time_left(folder, number, holder))
+
+
 def _keep(lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(lease.holder.ttl / 3):
         with suppress(SourceError):  # the next try is a third of its time away

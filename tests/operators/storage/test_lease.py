@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from operators.errors import ConflictError, SourceError
 from operators.storage import uri as store
-from operators.storage.lease import LEASES, Holder, Lease, held, take
+from operators.storage.lease import LEASES, Holder, Lease, held, lapses_in, take
 from operators.storage.table import Table
 from operators.storage.vacuum import vacuum
 from tests.pipeline_builders import good_rows, ids_of, lines
@@ -57,6 +57,18 @@ def test_a_second_taker_hears_who_works_for_which_date_since_when_and_until_when
     assert refused.value.exit_code == 5
     assert f"table {store}: another run is at work: process 123 on mill-7" in said
     assert f"for 2026-11-22T03:00:00Z, since {first.since}; its lease lapses at 20" in said
+
+
+def test_a_lease_tells_only_who_asks_for_its_date_when_it_lapses(store):
+    date, other = "2026-11-22T03:00:00Z", "2026-11-23T03:00:00Z"
+    assert lapses_in(store, date) is None
+    take(store, elsewhere(date=date))
+    assert lapses_in(store, other) is None
+    left = lapses_in(store, date)
+    assert left is not None
+    assert 0 < left <= 601
+    take(f"{store}/dead", elsewhere(date=date, ttl=0.0))
+    assert lapses_in(f"{store}/dead", date) == 0
 
 
 def test_a_lease_that_was_given_back_is_free_and_leaves_nothing(store):
