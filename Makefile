@@ -69,7 +69,7 @@ wheel: $(DEMO)  ## build the wheel in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove what the other targets made, except .venv
-	rm -rf build dist out .ci/venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist out/demo .ci/venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEMO): pyproject.toml .ci/install.py

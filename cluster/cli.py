@@ -122,7 +122,7 @@ def schema() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the demo's table.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder of the demo's table.")] = Path("out/demo"),
     passages: Annotated[int, typer.Option(min=1, help="Passages of the corpus.")] = 6000,
 ) -> None:
     """Embed the docstrings of the installed packages and search them."""

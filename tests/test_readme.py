@@ -1,11 +1,14 @@
 """README.md is true: its Python runs, its config is valid, its commands exist."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import typer
 
 from cluster.cli import app
+from operators.storage.uri import absolute
 from pipelines.config import parse
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +31,40 @@ def test_the_config_on_the_page_is_valid():
     assert blocks("yaml")
     for block in blocks("yaml"):
         assert parse(block).phases
+
+
+def demo_table() -> str:
+    """Where `corpusmill demo` writes unless told otherwise."""
+    (out,) = (
+        each for each in typer.main.get_command(app).commands["demo"].params if each.name == "out"
+    )
+    return f"{out.default}/vectors"
+
+
+def test_the_demo_the_config_and_the_python_on_the_page_write_different_tables():
+    phases = [phase for block in blocks("yaml") for phase in parse(block).phases]
+    written = re.findall(r'Write\(table="([^"]+)"', "\n".join(blocks("python")))
+    tables = [*(phase.write.table for phase in phases), *map(absolute, written)]
+    assert len({absolute(demo_table()), *tables}) == 1 + len(phases) + len(written) > 2
+    asked = re.findall(r"`corpusmill (?:search|table \w+) (\S+?)[ `]", PAGE)
+    assert set(map(absolute, asked)) <= set(tables)
+
+
+def test_what_the_demo_is_shown_to_say_names_the_table_that_it_writes():
+    said = re.findall(r"^(?:phase )?vectors: version 0 of (\S+?):?(?:\s|$)", PAGE, re.MULTILINE)
+    assert said == [demo_table()] * 2
+
+
+def test_make_clean_removes_the_demo_and_leaves_the_tables_of_others(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    theirs = tmp_path / "out" / "docs" / "part.parquet"
+    ours = tmp_path / demo_table() / "part.parquet"
+    for path in (theirs, ours):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert theirs.exists()
+    assert not ours.parent.parent.exists()
 
 
 def test_the_commands_on_the_page_exist():
