@@ -54,7 +54,7 @@ def schedule(  # noqa: PLR0913 - the command's options
     commands.runner_named(runner, address)
     table = pipeline.phases[-1].write.table
     Table(table).check_writable()
-    command = [sys.executable, "-m", "cluster.cli", "run", config]
+    command = [sys.executable, *_our_packages(), "-m", "cluster.cli", "run", config]
     passed = Options(
         tuple(changes or ()),
         yes=yes,
@@ -71,6 +71,11 @@ def schedule(  # noqa: PLR0913 - the command's options
     if once:
         raise typer.Exit(run_once(planned))
     serve(planned)
+
+
+def _our_packages() -> list[str]:
+    """Has `-m` find the packages of this process: else a folder `cluster` here comes first."""
+    return [] if Path(__file__).parents[1] == Path.cwd() else ["-P"]
 
 
 def _plain(name: str) -> str:
