@@ -109,11 +109,12 @@ def _ids_in(file: str) -> tuple[str, ...]:
     from operators.storage.uri import absolute, read_bytes
 
     try:
-        lines = read_bytes(absolute(file)).decode("utf-8-sig").splitlines()
+        text = read_bytes(absolute(file)).decode("utf-8-sig")
     except SourceError as error:
         raise ConfigError((f"--ids {file}: {error.problem}",)) from error
     except UnicodeDecodeError as error:
         raise ConfigError((f"--ids {file}: not a text file in UTF-8",)) from error
+    lines = (line.removesuffix("\r") for line in text.split("\n"))  # an id may hold U+2028
     found = tuple(dict.fromkeys(line for line in lines if line.strip()))
     if not found:
         raise ConfigError((f"--ids {file}: it holds no id; one a line would be right",))

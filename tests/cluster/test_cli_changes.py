@@ -80,6 +80,19 @@ def test_erase_says_what_goes_asks_and_proves_it(table, tmp_path, cli):
         assert (code, err.count("can no longer be read")) == (1, 1)
 
 
+def test_an_id_ends_with_its_line_and_not_at_other_characters_that_python_ends_lines_at(
+    tmp_path, cli
+):
+    table, named = str(tmp_path / "table"), tmp_path / "ids.txt"
+    odd = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\rj"
+    commit(table, [shard(table, "r1", "u1", [row("a"), row(odd), row("b")])])
+    named.write_bytes(f"{odd}\r\nnobody".encode())
+    code, out, _ = cli("table", "erase", table, "--ids", str(named), "--yes")
+    assert code == 0
+    assert out.splitlines()[0] == "ids that are in no table of rows here: 1 of 2"
+    assert ids_of(table) == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("data", "phrase"),
     [
