@@ -58,8 +58,14 @@ class Aggregate:
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.ID, pa.field(self.by, pa.string()))
-        dim = dim_of(self.name, finest(self.name, schema))
-        made: list[pa.Field] = [columns.PASSAGES, columns.LENGTH, columns.embedding(dim)]
+        taken = finest(self.name, schema)
+        dim, before = dim_of(self.name, taken), columns.truncated_from(taken)
+        vector = columns.embedding(dim)
+        made: list[pa.Field] = [
+            columns.PASSAGES,
+            columns.LENGTH,
+            columns.truncated(vector, before) if before else vector,
+        ]
         if METHODS[self.method].deviates:
             made.append(columns.deviation(dim))
         return pa.schema([*self._taken(schema, {field.name for field in made}), *made])
@@ -70,7 +76,7 @@ class Aggregate:
 
     def joined(self, rows: pa.Table) -> pa.Table:
         """One row an id, of rows of the bound schema: parts of documents become documents."""
-        return self._joined(rows, _states(rows))
+        return self._joined(rows, _states(rows)).cast(rows.schema)
 
     def _aggregated(self, table: pa.Table) -> pa.Table:
         """The documents of a unit, as far as their passages lie in it."""

@@ -80,8 +80,9 @@ class Quantize:
         require(self.name, schema, columns.embedding(0))
         whole = _dim(schema)
         added = self._scheme().fields(self._kept(whole), learned.named_digest(self.artefact))
-        if self.dims is not None:
-            added = [columns.truncated(added[0], whole), *added[1:]]
+        before = columns.truncated_from(schema.field("embedding"))
+        if before or self.dims is not None:
+            added = [columns.truncated(added[0], before or whole), *added[1:]]
         stays = self.keep_embedding or any(field.name == "embedding" for field in added)
         return extend(schema if stays else without(schema, "embedding"), *added)
 

@@ -12,6 +12,7 @@ from operators.beside import Beside, pinned
 from operators.errors import ConfigError, TableError
 from operators.mine.groups import coded
 from operators.quantize.maxsim import maxsim
+from operators.quantize.prefix import prefix
 from operators.quantize.token_codes import decoded_tokens
 from operators.storage.table import Table
 from pipelines.asking import recipe_of
@@ -115,6 +116,21 @@ def test_a_table_that_codes_another_is_asked_as_that_one(root) -> None:
     one, other = (search(f"{root}/{name}", ASKED, 3) for name in ("dense", "int8"))
     np.testing.assert_allclose(one.hits["score"], other.hits["score"], atol=0.02)
     assert with_texts(other)["text"].null_count == 0
+
+
+@pytest.mark.parametrize(
+    "codec", [{"scheme": "int8"}, {"scheme": "fp16"}, {"scheme": "truncate", "dims": 20}]
+)
+def test_a_table_that_was_cut_and_then_coded_is_asked_by_whole_queries(root, codec) -> None:
+    whole, place = phase(root, "dense"), f"{root}/cut-{codec['scheme']}"
+    cut = {"quantize": {"scheme": "truncate", "dims": 24}}
+    steps = [*whole["steps"], cut, {"quantize": codec}]
+    run(root, cut={**whole, "steps": steps, "write": {"table": place}})
+    dims = codec.get("dims", 24)
+    rows = prefix(dense_of(rows_of(f"{root}/dense")), dims)
+    queries = prefix(dense_of(asked(root, "dense")), dims)
+    best = search(place, ASKED, 1).hits["score"]
+    np.testing.assert_allclose(best, (queries @ rows.T).max(axis=1), atol=0.02)
 
 
 def test_the_command_tells_hits_with_scores_and_texts(root, cli: Cli) -> None:

@@ -124,6 +124,16 @@ def test_the_table_is_what_bind_says_with_vectors_of_length_one(method, sizes):
     assert out["passages"].to_pylist() == sizes
 
 
+@NAMES
+def test_documents_of_passages_that_were_cut_say_of_how_many_dimensions(method):
+    with Quantize(scheme="truncate", dims=3).open() as cut:
+        out = aggregated(cut(passages([2, 3])), method)
+    joined = Aggregate(method=method).joined(out)
+    for table in (out, joined):
+        field = table.schema.field("embedding")
+        assert (columns.dim_of(field), columns.truncated_from(field)) == (3, DIM)
+
+
 def test_what_comes_out_is_what_the_words_say():
     matrix = np.array([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, -1, 0, 0]], np.float32)
     table = table_of(["a", "a", "b"], matrix)

@@ -13,7 +13,7 @@ from operators.arrays import to_column
 from operators.base import Fitted, Operator, identity_fields
 from operators.errors import ContractError, TableError
 from operators.quantize.artefact import SUFFIX, digest_of
-from operators.quantize.codes import decoded
+from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.quantize.quantize import NOT_FINITE, Quantize
 from operators.quantize.registry import SCHEMES
 
@@ -94,6 +94,16 @@ def test_two_steps_in_a_row_leave_bits_and_codes() -> None:
     assert both.column_names == ["id", "n_tokens", "bits", "codes", "scale"]
     assert np.array_equal(decoded(both, "bits") > 0, MATRIX > 0)
     assert np.allclose(decoded(both, "codes"), MATRIX, atol=0.02)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("dims", [None, 4])
+def test_codes_of_vectors_that_were_cut_before_say_of_how_many_dimensions(scheme, dims) -> None:
+    cut = coded(table_of(MATRIX), Quantize(scheme="truncate", dims=6)).schema
+    dims = dims or (4 if scheme == "truncate" else None)
+    bound = Quantize(scheme=scheme, dims=dims).bind(cut)
+    field = bound.field(next(name for name in FINEST_FIRST if name in bound.names))
+    assert (columns.dim_of(field), columns.truncated_from(field)) == (dims or 6, 10)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
