@@ -89,6 +89,8 @@ def search(
 
 def with_texts(found: Found) -> pa.Table:
     """The hits and the text of each, of a passage its own part; SourceError where it is gone."""
+    if not len(found.hits):
+        return assign(found.hits, columns.TEXT, pa.array([], pa.string()))
     source = texts_of(found.table)
     names = Table(found.table.uri).schema(found.table.version).names
     files, rows, hashes = (

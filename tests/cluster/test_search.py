@@ -18,7 +18,7 @@ from operators.storage.table import Table
 from pipelines.asking import recipe_of
 from pipelines.search import search, with_texts
 from tests.cluster.conftest import Cli
-from tests.kinds import DOCUMENTS, TABLES, phase, prepared, run
+from tests.kinds import DOCUMENTS, TABLES, WORDS, phase, prepared, run
 from tests.pipeline_builders import rows_of
 from tests.tiny_models import VOCABULARY, break_token
 
@@ -131,6 +131,18 @@ def test_a_table_that_was_cut_and_then_coded_is_asked_by_whole_queries(root, cod
     queries = prefix(dense_of(asked(root, "dense")), dims)
     best = search(place, ASKED, 1).hits["score"]
     np.testing.assert_allclose(best, (queries @ rows.T).max(axis=1), atol=0.02)
+
+
+def test_passages_without_a_word_of_the_query_are_no_hits(root, cli: Cli) -> None:
+    one_word = phase(root, "splade", encode={"strategy": {"kind": "splade", "top_k": 1}})
+    steps = [{"passages": {"model": "masked", "tokens": 16, "overlap": 0}}, *one_word["steps"]]
+    place = f"{root}/words"
+    run(root, words={**one_word, "steps": steps, "write": {"table": place}})
+    unheard = next(each for each in WORDS if not len(search(place, [each]).hits))
+    assert with_texts(search(place, [unheard]))["text"].to_pylist() == []
+    code, out, err = cli("search", place, unheard)
+    assert code == 0, err
+    assert out.endswith(f"{unheard}\n  nothing\n")
 
 
 def test_the_command_tells_hits_with_scores_and_texts(root, cli: Cli) -> None:
