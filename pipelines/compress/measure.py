@@ -145,7 +145,7 @@ def compress(wish: Wish, say: Say) -> Compressed:
     answers = whole(questions.qrels["doc_id"]).to_pylist() if questions else []
     sample = drawn(index, wish.sample, map(str, answers), wish.seed)
     task, told = _judged(wish, sample, questions) if questions else _own(wish, sample)
-    found = list(_measured(task, steps, say))
+    found = list(_measured(task, wish, steps, say))
     return Compressed(
         wish,
         index,
@@ -187,15 +187,13 @@ def _own(wish: Wish, sample: Drawn) -> tuple[_Task, str]:
     return _Task(sample.matrix[few:], sample.matrix[:few], None, wish.k), told
 
 
-def _measured(task: _Task, steps: dict[str, Quantize], say: Say) -> Iterator[Figures]:
+def _measured(task: _Task, wish: Wish, steps: dict[str, Quantize], say: Say) -> Iterator[Figures]:
     table = pa.table([to_column(task.gallery)], schema=_schema(task.gallery.shape[1]))
     exact = task.ranked(task.queries, [vectors_of(table)])
     by_floats = None if task.judged is None else ndcg(exact, task.judged, 10)
     nothing = np.nan if by_floats is None else float(np.nanmean(by_floats))
     yield Figures(FLOAT, stored_bytes(table), 0, 1.0, nothing, 0.0, 1.0)
-    for name, step in steps.items():
-        say(f"measuring {name}")
-        parts = list(_parts(step, table))
+    for name, parts in _applied(wish, steps, table, say):
         column = parts[0].rows.schema.field(0)
         vectors = [scored(vectors_of(one.rows, column.name, one.artefact)) for one in parts]
         ranking = task.ranked(asked_of(column, task.queries), vectors)
@@ -215,6 +213,22 @@ def _measured(task: _Task, steps: dict[str, Quantize], say: Say) -> Iterator[Fig
             *_mean(lost),
             coded=len(table) / sum(one.seconds for one in parts),
         )
+
+
+def _applied(
+    wish: Wish, steps: dict[str, Quantize], table: pa.Table, say: Say
+) -> Iterator[tuple[str, list[_Part]]]:
+    """The rows coded by each scheme; one that nobody named is left out where it refuses them."""
+    for name, step in steps.items():
+        say(f"measuring {name}")
+        try:
+            parts = list(_parts(step, table))
+        except TableError as error:
+            if wish.schemes:
+                raise
+            say(f"{name} is left out: {error.problem}")
+            continue
+        yield name, parts
 
 
 def _parts(step: Quantize, table: pa.Table) -> Iterator[_Part]:

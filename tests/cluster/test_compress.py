@@ -19,7 +19,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BEIR folder, and the table of its documents' vectors."""
+    """A BEIR folder, the `table` of its documents' vectors, and `uneven` ones of any length."""
     folder = tmp_path_factory.mktemp("compress")
     qrels = [f"{query['_id']}\td{n:03d}\t1\n" for n, query in enumerate(QUERIES)]
     files = {
@@ -29,12 +29,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     source = write_files(str(folder / "beir"), files)
     build_bert(folder / "plain", pooling="mean")
-    phase = {
-        "read": {"uri": source},
-        "steps": [{"tokenize": {"model": "plain"}}, {"encode": {"model": "plain"}}],
-        "write": {"table": str(folder / "table")},
+    phases = {
+        name: {
+            "read": {"uri": source},
+            "steps": [{"tokenize": {"model": "plain"}}, {"encode": {"model": "plain", **more}}],
+            "write": {"table": str(folder / name)},
+        }
+        for name, more in {"table": {}, "uneven": {"normalize": False}}.items()
     }
-    described = {"models": {"plain": {"path": str(folder / "plain")}}, "phases": {"vectors": phase}}
+    described = {"models": {"plain": {"path": str(folder / "plain")}}, "phases": phases}
     (folder / "config.yaml").write_text(yaml.safe_dump(described))
     assert status(["run", str(folder / "config.yaml")]) == 0
     return folder
@@ -125,6 +128,20 @@ def test_without_judgments_rows_of_the_table_ask_and_recall_decides(cli, home, t
     assert found["asked"] + found["rows"] == len(DOCUMENTS)
     assert "recall@10" in out
     assert all(name in out for name in named)
+
+
+def test_a_scheme_that_refuses_the_vectors_is_left_out_unless_it_was_named(cli, home, tmp_path):
+    place = tmp_path / "found.json"
+    code, _, err = cli("compress", str(home / "uneven"), "--json", str(place))
+    assert code == 0, err
+    assert "residual-codec is left out: residual-codec keeps directions alone" in err
+    found = by_name(json.loads(place.read_text()))
+    assert {name.partition(":")[0] for name in found} == {*SCHEMES, "as stored"} - {
+        "residual-codec"
+    }
+    code, _, err = cli("compress", str(home / "uneven"), "--schemes", "int8,residual-codec")
+    assert code == 1
+    assert "residual-codec keeps directions alone" in err
 
 
 def test_nothing_is_written_to_the_table(cli, home, tmp_path):
