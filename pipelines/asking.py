@@ -70,6 +70,11 @@ def recipe(operators: Iterable[Operator]) -> Recipe | None:
     return Recipe(replace(tokenize, role="query", prompt=None), encode)
 
 
+def mapped(operators: Iterable[Operator]) -> bool:
+    """Whether the steps take vectors to a space in which they do not encode queries."""
+    return any(isinstance(each, Adapt) for each in operators)
+
+
 def recipe_of(table: Beside) -> Recipe:
     """How queries are encoded for a pinned table, as its commit says, or that of its source.
 
@@ -78,26 +83,26 @@ def recipe_of(table: Beside) -> Recipe:
     lineage = lineage_of(table)
     phase = recalled(table.uri, lineage)
     operators = [step.operator for step in phase.steps]
-    if any(isinstance(each, Adapt) for each in operators):
+    if mapped(operators):
         problem = "its vectors were mapped into another model's space; its commit does not say how"
         raise TableError(table.uri, f"{problem} queries are encoded there")
     found = recipe(operators)
     if found is None and phase.read.format == "delta" and not phase.read.text:
         return recipe_of(Beside(phase.read.uri, version=phase.read.version))
     if found is None:
-        raise TableError(table.uri, unasked(operators))
-    check_model(table.uri, found.encode, lineage)
+        raise TableError(table.uri, _unasked(operators))
+    _check_model(table.uri, found.encode, lineage)
     return found
 
 
-def unasked(operators: Iterable[Operator]) -> str:
+def _unasked(operators: Iterable[Operator]) -> str:
     """Why queries cannot be encoded for what such steps store."""
     steps = ", ".join(each.name for each in operators) or "none"
     problem = f"its commit records no tokenize and encode, only the steps {steps}"
     return f"{problem}, so queries cannot be encoded as its rows were"
 
 
-def check_model(uri: str, encode: Encode, lineage: dict[str, Any]) -> None:
+def _check_model(uri: str, encode: Encode, lineage: dict[str, Any]) -> None:
     """TableError where the model's folder holds another model than the one that was recorded."""
     now = models.identity(encode.model)
     steps = lineage["readable"]["steps"]

@@ -20,7 +20,7 @@ from operators.text.lines import Line, piece_lines
 from operators.text.raw import BadRowError
 from operators.text.read_jsonl import parse_line
 from operators.text.source import Piece
-from pipelines.asking import recipe
+from pipelines.asking import mapped, recipe
 from pipelines.fingerprint import digest
 from pipelines.spec import Canaries, Phase
 from pipelines.work import Job
@@ -93,6 +93,8 @@ def check_canaries(phase: Phase, schemas: Sequence[pa.Schema]) -> None:
     found = recipe(operators)
     if found is None:
         raise ConfigError((f"{where} steps tokenize and encode, by which queries become vectors",))
+    if mapped(operators):
+        raise ConfigError((f"{where} vectors as encode makes them, and adapt maps the table's",))
     ways = ways_of(schemas[-1])
     if not ways:
         raise ConfigError((f"{where} a table of vectors, and this one has none",))

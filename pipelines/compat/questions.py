@@ -10,7 +10,7 @@ import pyarrow.compute
 from operators import columns
 from operators.arrays import to_matrix, whole
 from operators.base import Resources
-from operators.errors import ConfigError, ContractError, SourceError
+from operators.errors import ConfigError, ContractError, SourceError, TableError
 from operators.mine.qrels import SCHEMA, Qrels
 from operators.quantize.kernels import Matrix
 from operators.quantize.prefix import asked_of
@@ -94,11 +94,15 @@ def titles(version: Version, documents: Shared, column: str = "", most: int = TI
 def asked(version: Version, texts: pa.Table, on: Resources) -> tuple[pa.Array, Matrix]:
     """Ids and vectors of the texts as queries of a version's model, by its recorded steps.
 
-    What the model has no token for is left out.
+    What the model has no token for is left out. TableError where its rows have other dimensions.
     """
     table = version.recipe.encoded(texts, on)
     dim = columns.dim_of(table.schema.field("embedding"))
-    return whole(table["id"]), asked_of(version.column.field, to_matrix(table["embedding"], dim))
+    try:
+        queries = asked_of(version.column.field, to_matrix(table["embedding"], dim))
+    except ValueError as error:
+        raise TableError(version.uri, f"{error} of the model that its commit names") from error
+    return whole(table["id"]), queries
 
 
 def _listed(uri: str) -> Listing:

@@ -20,8 +20,7 @@ from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.quantize.kernels import Matrix
 from operators.storage.parquet import read_shard
 from operators.storage.table import Table
-from pipelines.asking import Recipe, check_model, recipe, unasked
-from pipelines.recorded import recalled
+from pipelines.asking import Recipe, recipe_of
 
 pc: Any = pyarrow.compute  # the stubs know no plain values as operands
 
@@ -99,14 +98,7 @@ def opened(uri: str, version: int = -1) -> Version:
     lacking = [field.name for field in _PLACE if field.name not in schema.names]
     if not name or lacking:
         raise TableError(table.uri, without_vectors(schema))
-    lineage = Table(table.uri).lineage(table.version)
-    if lineage is None:
-        raise TableError(table.uri, f"version {table.version} was not committed by corpusmill")
-    operators = [step.operator for step in recalled(table.uri, lineage).steps]
-    found = recipe(operators)
-    if found is None:
-        raise TableError(table.uri, unasked(operators))
-    check_model(table.uri, found.encode, lineage)
+    found = recipe_of(table)
     return Version(table, coded(table.uri, schema.field(name)), found)
 
 

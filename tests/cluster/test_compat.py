@@ -3,13 +3,17 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 from cluster.cli import status
+from operators.adapt.orthogonal import Orthogonal
+from operators.adapt.protocol import Pairs
 from operators.arrays import to_matrix
+from operators.quantize.artefact import SUFFIX, digest_of, packed
 from operators.storage.table import Table
 from tests.lake import DOCUMENTS, QUERIES
 from tests.pipeline_builders import good_rows, lines, rows_of, write_files
@@ -62,10 +66,11 @@ def rotated(folder: Path) -> Path:
     return folder
 
 
-def embed(folder: Path, model: str, source: str, table: str = "", **parts: dict) -> None:
+def embed(folder: Path, model: str, source: str, table: str = "", **parts: Any) -> None:
     steps = [{"tokenize": {"model": model}}, {"encode": {"model": model}}]
     if "quantize" in parts:
         steps.append({"quantize": parts["quantize"]})
+    steps += parts.get("more", [])
     phase = {
         "read": {"uri": source, **parts.get("read", {})},
         "steps": steps,
@@ -213,20 +218,53 @@ def test_too_few_queries_are_refused_with_their_number(home, cli):
     assert "at least 5 and 10 are needed" in err
 
 
-def test_a_table_without_vectors_or_without_a_model_of_its_own_is_refused(home, cli, tmp_path):
-    codes = str(tmp_path / "codes")
-    phase = {"read": {"uri": at(home, "plain")[0]}, "steps": [{"quantize": {"scheme": "int8"}}]}
-    phase["write"] = {"table": codes}
-    place = tmp_path / "config.yaml"
-    place.write_text(yaml.safe_dump({"phases": {"codes": phase}}))
+def made_of(folder: Path, source: str, *steps: dict) -> str:
+    """A table of another one's rows, by those steps."""
+    table = str(folder / "made")
+    phase = {"read": {"uri": source}, "steps": [*steps], "write": {"table": table}}
+    place = folder / "config.yaml"
+    place.write_text(yaml.safe_dump({"phases": {"made": phase}}))
     assert status(["run", str(place)]) == 0
-    code, _, err = cli("compat", codes, *at(home, "plain"))
+    return table
+
+
+def test_codes_in_a_phase_of_their_own_are_asked_as_what_they_code(home, cli, tmp_path):
+    codes = made_of(tmp_path, *at(home, "plain"), {"quantize": {"scheme": "int8"}})
+    one, other = (
+        measured(cli, tmp_path, table, *at(home, "other"), *asking(home))["matrix"]
+        for table in (codes, *at(home, "coded"))
+    )
+    assert one == other
+
+
+def test_queries_are_not_compared_with_vectors_that_were_mapped(home, cli, tmp_path):
+    pairs = Pairs(*np.random.default_rng(0).standard_normal((2, 40, 32)).astype(np.float32))
+    data = packed(Orthogonal().fit(pairs))
+    stored = tmp_path / (digest_of(data) + SUFFIX)
+    stored.write_bytes(data)
+    adapt = {"adapt": {"scheme": "orthogonal", "artefact": str(stored)}}
+    embed(home, "plain", str(home / "beir"), table="mapped", more=[adapt])
+    mapped, again = at(home, "mapped")[0], made_of(tmp_path, *at(home, "plain"), adapt)
+    for command in (
+        ["compat", mapped, *at(home, "plain")],
+        ["compat", *at(home, "plain"), again],
+        ["compress", mapped, "--schemes", "int8"],
+    ):
+        code, _, err = cli(*command, *asking(home))
+        assert code == 1
+        assert "its vectors were mapped into another model's space" in err
+
+
+def test_vectors_that_are_longer_than_their_model_s_are_refused(home, cli, tmp_path):
+    features = {"unified-embedding": {"features": [{"column": "id"}], "into": "embedding"}}
+    table = made_of(tmp_path, *at(home, "plain"), features)
+    code, _, err = cli("compat", table, *at(home, "plain"), *asking(home))
     assert code == 1
-    assert "its commit records no tokenize and encode, only the steps quantize" in err
-    texts = str(tmp_path / "texts")
-    phase = {"read": {"uri": str(home / "beir")}, "steps": [], "write": {"table": texts}}
-    place.write_text(yaml.safe_dump({"phases": {"texts": phase}}))
-    assert status(["run", str(place)]) == 0
+    assert "embedding has vectors of 48 dimensions, the queries 32 dimensions" in err
+
+
+def test_a_table_without_vectors_is_refused(home, cli, tmp_path):
+    texts = made_of(tmp_path, str(home / "beir"))
     assert Table(texts).version() == 0
     code, _, err = cli("compat", texts, *at(home, "plain"))
     assert code == 1

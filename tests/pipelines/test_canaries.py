@@ -1,11 +1,13 @@
 """Canary queries: read and checked before anything is encoded, searched exactly, compared."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from operators import columns
+from operators.adapt.adapt import Adapt
 from operators.arrays import to_matrix
 from operators.errors import ConfigError, GateError, SourceError
 from operators.quantize.codes import decoded
@@ -104,6 +106,10 @@ def test_a_phase_that_makes_no_vectors_of_texts_cannot_ask(site):
     narrower = [*plan.schemas[:-1], columns_of(16)]
     with pytest.raises(ConfigError, match="32 dimensions, and the table's have 16"):
         check_canaries(plan.phase, narrower)
+    adapt = Step(Adapt(scheme="orthogonal", artefact="map.safetensors"))
+    mapped = replace(plan.phase, steps=(*plan.phase.steps, adapt))
+    with pytest.raises(ConfigError, match="adapt maps the table's"):
+        check_canaries(mapped, plan.schemas)
 
 
 def columns_of(dim: int):
