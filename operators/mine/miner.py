@@ -179,7 +179,8 @@ class Miner:
     def _recall_of(self, place: int, asked: Asked) -> Scores:
         index = self.indexes[place]
         k = min(self.depth, len(index))
-        return recalls(index.search(asked, k), opening.exact(self.ask, place).search(asked, k))
+        exact = opening.exact(self.mine, self.ask, place, self.depth)
+        return recalls(index.search(asked, k), exact.search(asked, k))
 
 
 @dataclass(frozen=True, eq=False)

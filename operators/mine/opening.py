@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from operators.base import Ask, ParallelMap
 from operators.mine import ann, bm25, dense, late, lexical
@@ -70,16 +70,18 @@ def parts(
     return opened
 
 
-def indexes(mine: "Mine", ask: Ask, depth: int) -> tuple[Index, ...]:
+def indexes(
+    mine: "Mine", ask: Ask, depth: int, method: Literal["search", "exactly"] = "search"
+) -> tuple[Index, ...]:
     """Each source's index over all of its parts, to be searched for `depth` candidates."""
     rescored = [(each.rescored or _RESCORED * depth) if each.coarse else 0 for each in mine.dense]
     rescored += [0] * (len(mine.index_names) - len(mine.dense))
-    return tuple(Parts(_One(ask, place), count) for place, count in enumerate(rescored))
+    return tuple(Parts(_One(ask, place), count, method) for place, count in enumerate(rescored))
 
 
-def exact(ask: Ask, place: int) -> Index:
-    """A dense source searched exactly, whatever approximate index it has."""
-    return Parts(_One(ask, place), method="exactly")
+def exact(mine: "Mine", ask: Ask, place: int, depth: int) -> Index:
+    """A dense source searched exactly and ranked alike, whatever approximate index it has."""
+    return indexes(mine, ask, depth, "exactly")[place]
 
 
 def _dense(each: "Dense", part: int, of: int, *, resident: bool) -> Part:

@@ -7,7 +7,11 @@ import pytest
 import yaml
 
 from cluster.cli import status
+from cluster.execute import run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
 from operators.storage.table import Table
+from pipelines.config import parse
 from tests.lake import Lake
 from tests.pipeline_builders import lineage_of, quarantined, rows_of
 
@@ -106,6 +110,22 @@ def test_recall_of_an_approximate_index_is_stored_and_has_a_floor(lake, capsys) 
     assert status(["run", str(path)]) == 4
     assert "of the exact answer, less than min_recall 1" in capsys.readouterr().err
     assert Table(low.table("negatives")).version() == -1
+
+
+@pytest.mark.parametrize("approximate", [{"kind": "hnsw"}, {"kind": "ivf", "effort": 99}])
+def test_recall_of_a_coarse_column_is_of_the_hits_that_the_finer_one_ranks(
+    lake, approximate
+) -> None:
+    codes = f"{lake.root}/{lake.name}codes"
+    steps = [{"quantize": {"scheme": "binary", "keep_embedding": True}}]
+    both = {"read": {"uri": lake.table("documents")}, "steps": steps, "write": {"table": codes}}
+    run_pipeline(parse(yaml.safe_dump({"phases": {"codes": both}})), LocalRunner(), Progress())
+    # so few are ranked again that bits and floats differ in what is best of them
+    source = {"vectors": {"uri": codes}, "column": "bits", "rescored": 20}
+    rows = mined(lake, bm25=None, depth=10, dense=[source | {"approximate": approximate}])
+    exact = mined(replace(lake, name="exact-"), bm25=None, depth=10, dense=[source])
+    assert ids(rows) == ids(exact)
+    assert {row["recall"] for row in rows.values()} == {1.0}
 
 
 def test_what_a_teacher_calls_relevant_is_dropped_in_a_second_mining(lake) -> None:
