@@ -152,7 +152,6 @@ class _First(torch.nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
-        network.config.use_cache = False  # a decoder would give its keys and values too
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
         extra = {} if types is None else {"token_type_ids": types}

@@ -95,6 +95,7 @@ def load(opening: Opening) -> tuple[TorchBackend, dict[str, Tensor], int]:
 
 def _body(opening: Opening, weights: dict[str, Tensor]) -> Any:
     told = {key: value for key, value in opening.folder.config.items() if key != LATENT}
+    told["use_cache"] = False  # a pass would keep every layer's keys and values
     with quiet():
         network, report = MistralModel.from_pretrained(
             None,

@@ -122,6 +122,7 @@ def read(
         raise ModelError(
             model, f"its weights lack {len(missing)} tensors, the first is {missing[0]}"
         )
+    network.config.use_cache = False  # a decoder would keep every layer's keys and values of a pass
     return network
 
 

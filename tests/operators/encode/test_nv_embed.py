@@ -15,11 +15,13 @@ from operators.arrays import to_matrix
 from operators.base import Resources
 from operators.encode.changed import Changed
 from operators.encode.encode import Encode
-from operators.encode.latents import Latents
+from operators.encode.latents import Latents, load
 from operators.encode.loop import Ragged
 from operators.encode.nv_embed import ended
+from operators.encode.shape import decide
+from operators.encode.strategy import Opening
 from operators.errors import ModelError
-from operators.model import Model
+from operators.model import Model, resolve
 from operators.text.tokenizer import Tokenize
 from tests.tiny_heads import build_nv_embed
 from tests.tiny_models import SEP, build_llama, edit_json, save_tokenizer
@@ -165,6 +167,15 @@ def test_every_row_ends_in_the_mark_once_added(rows):
     found = ended(Ragged(np.array([each for row in rows for each in row], np.int32), offsets), 5)
     told = [found.ids[a:b].tolist() for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
     assert told == [row if row[-1:] == [5] else [*row, 5] for row in rows]
+
+
+def test_its_decoder_keeps_no_keys_and_values_of_a_pass(folder):
+    found, cpu = resolve(Model(str(folder))), torch.device("cpu")
+    shape = decide(found, "m", "auto", None)
+    decoder, _, _ = load(Opening(found, "m", shape, "fp32", cpu, "torch", 4096))
+    with torch.inference_mode():
+        passed = decoder.network(input_ids=torch.tensor([[9, 8, 7]]))
+    assert passed.past_key_values is None
 
 
 def test_missing_weights_are_named(folder):

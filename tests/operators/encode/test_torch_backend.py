@@ -1,14 +1,24 @@
 """Token states from transformers models."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from operators.encode.torch_backend import load
+from operators.encode.torch_backend import load, read
 from operators.errors import ModelError
 from operators.model import Model, resolve
-from tests.tiny_models import BUILDERS, build_bert, build_gpt2, edit_json
+from tests.tiny_models import (
+    BUILDERS,
+    build_bert,
+    build_classifier,
+    build_gpt2,
+    build_language_model,
+    edit_json,
+)
 
 CPU = torch.device("cpu")
 IDS = torch.tensor([[9, 8, 7, 6, 5, 4], [9, 8, 7, 0, 0, 0]])
@@ -37,6 +47,23 @@ def test_padding_on_the_left_of_a_decoder_gives_the_states_of_the_right(kind, tm
         right = network.states(IDS, MASK)[1, :3]
         left = network.states(IDS[1:].roll(3, 1), MASK[1:].roll(3, 1))[0, 3:]
     torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "build"),
+    [
+        *((AutoModel, BUILDERS[kind]) for kind in ("gpt2", "llama", "qwen3")),
+        (AutoModelForCausalLM, build_language_model),
+        (AutoModelForCausalLM, partial(build_language_model, kind="gemma2")),
+        (AutoModelForSequenceClassification, partial(build_classifier, kind="llama")),
+    ],
+)
+def test_a_decoder_keeps_no_keys_and_values_of_a_pass(family, build, tmp_path):
+    folder = resolve(Model(str(build(tmp_path / "m"))))
+    network = read(family, folder, "m", "fp32", ("rotary_emb.",)).eval()
+    for whole in (network, network.base_model):
+        with torch.inference_mode():
+            assert whole(input_ids=IDS, attention_mask=MASK).get("past_key_values") is None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
