@@ -4,7 +4,6 @@ Three rounds of tasks, each over sidecars split by hash buckets (operators/stora
 that no process holds the keys of a whole table.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators import columns
-from operators.errors import CorpusmillError
+from operators.errors import DamageError
 from operators.storage import keys
 from operators.storage import uri as store
 from operators.storage.parquet import read_shard, shard_metadata, write_grouped
@@ -25,6 +24,8 @@ from pipelines.parent import Parent
 from pipelines.work import Job
 
 Bits = npt.NDArray[np.bool_]
+_DAMAGED = "damaged"
+"""Note of a sidecar whose unit could not be read to its end: a later look may find more."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,23 @@ class Survey:
         return count
 
     def _survey_unit(self, number: int) -> None:
-        """The distinct hashes of a unit's good rows; none where it cannot be read."""
+        """Write the distinct hashes of a unit's good rows; those before the damage, where there is.
+
+        What a store refuses is raised, since the rows are there all the same.
+        """
         unit = self.parent.units[number]
         uri = self._texts(unit.id)
-        if store.size_of(uri) is not None:
+        if store.size_of(uri) is not None and _DAMAGED not in shard_metadata(uri):
             return
-        found = [np.empty((0, 2), np.int64)]
-        with suppress(CorpusmillError):  # it fails by name when it is read for good
+        found, notes = [np.empty((0, 2), np.int64)], {}
+        try:
             for _, table in read_unit(self.job.source, unit):
                 good = table.filter(pc.is_null(table[columns.ERROR.name]))
                 found.append(keys.halves(good[columns.CONTENT_HASH.name]))
+        except DamageError:  # it fails by name when it is read for good
+            notes = {_DAMAGED: "yes"}
         distinct = np.unique(np.concatenate(found), axis=0)
-        keys.write_bucketed(uri, distinct, {}, self.job.buckets)
+        keys.write_bucketed(uri, distinct, {}, self.job.buckets, notes)
 
     def _join(self, bucket: int) -> None:
         """Give each text of each unit its home: a row of a parent's file, or a unit."""

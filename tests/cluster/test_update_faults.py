@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from tests.pipeline_builders import (
     ids_of,
     lineage_of,
     lines,
+    packed_lines,
+    quarantined,
     rows_of,
     vectors_phase,
     write_files,
@@ -114,6 +117,70 @@ class Meanwhile(LocalRunner):
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         return map(work, items)
+
+
+@dataclass(frozen=True)
+class Passing(LocalRunner):
+    """A local runner; one file lies in another's place until the first units are done."""
+
+    there: Path = Path()
+    instead: Path | None = None
+    """What is found there meanwhile; None: nothing."""
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        self.there.rename(self._aside)
+        if self.instead:
+            self.instead.rename(self.there)
+        yield
+
+    def run_units(self, job: Job, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
+        self.put_back()
+        yield from super().run_units(job, units)
+
+    def put_back(self) -> None:
+        if self._aside.exists():
+            self._aside.replace(self.there)
+
+    @property
+    def _aside(self) -> Path:
+        return self.there.parents[1] / "aside"
+
+
+def test_a_file_that_cannot_be_had_for_a_moment_stops_the_run_and_costs_no_row(
+    tmp_path, tiny_model
+):
+    docs, table = source(tmp_path), f"{tmp_path}/vectors"
+    pipeline = built(tiny_model, vectors=vectors_phase(docs, table, gate=GATE))
+    run(pipeline)
+    write_files(docs, {"d.jsonl": lines(good_rows(90, 96))})
+    gone = Passing(there=Path(docs, "d.jsonl"))
+    with pytest.raises(SourceError, match=r"d\.jsonl: not found"):
+        run(pipeline, gone)
+    assert Table(table).version() == 0
+    gone.put_back()
+    run(pipeline)
+    assert ids_of(table)[80:] == [row["id"] for row in good_rows(90, 96)]
+    assert quarantined(table) == {("d0003", "duplicate id")}
+
+
+def test_a_file_that_seems_damaged_for_a_moment_is_looked_at_again_by_the_next_run(
+    tmp_path, tiny_model
+):
+    docs, table = source(tmp_path), f"{tmp_path}/vectors"
+    pipeline = built(tiny_model, vectors=vectors_phase(docs, table, gate=GATE))
+    run(pipeline)
+    whole = packed_lines(good_rows(90, 96))
+    write_files(docs, {"d.jsonl.gz": whole})
+    harmed = tmp_path / "harmed"
+    harmed.write_bytes(whole[:30] + bytes(len(whole) - 30))
+    times = Path(docs, "d.jsonl.gz").stat()
+    os.utime(harmed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(CorpusmillError, match="not there when it was first read; run again"):
+        run(pipeline, Passing(there=Path(docs, "d.jsonl.gz"), instead=harmed))
+    assert Table(table).version() == 0
+    run(pipeline)
+    assert ids_of(table)[80:] == [row["id"] for row in good_rows(90, 96)]
 
 
 def test_of_two_runs_at_once_the_later_one_conflicts_and_nothing_of_it_shows(tmp_path, tiny_model):
