@@ -30,7 +30,8 @@ def recipe(source: Source, steps: tuple[Step, ...]) -> dict[str, Any]:
             name: _plain(getattr(source, name))
             for name in ("id", "text", "separator", "keep", "normalize", "max_text_bytes")
         }
-        | {name: getattr(source, name) for name in ("limit", "sample", "seed", "part")},
+        | {name: getattr(source, name) for name in ("limit", "sample", "seed", "part")}
+        | ({"newlines_in_values": True} if source.newlines_in_values else {}),
         "steps": [step_identity(step.operator) for step in steps],
     }
 

@@ -1,5 +1,6 @@
 """Identity is content: what changes vectors changes the fingerprint, and nothing else does."""
 
+import dataclasses
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,23 +69,43 @@ def test_where_rows_lie_and_how_they_are_cut_is_not_identity(tiny_model, change)
     assert recipe(model, source=replace(SOURCE, **change)) == recipe(model)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"separator": "\n"},
-        {"normalize": "NFC"},
-        {"text": ("title", "text")},
-        {"id": "name"},
-        {"keep": ("title",)},
-        {"limit": 10},
-        {"sample": 0.5},
-        {"max_text_bytes": 1000},
-        {"part": "queries"},
-    ],
-)
+READ: dict[str, object] = {
+    "separator": "\n",
+    "normalize": "NFC",
+    "text": ("title", "text"),
+    "id": "name",
+    "keep": ("title",),
+    "limit": 10,
+    "sample": 0.5,
+    "seed": 7,
+    "max_text_bytes": 1000,
+    "part": "queries",
+    "newlines_in_values": True,
+}
+ASIDE = {
+    "uri": "a place",
+    "phase": "a place",
+    "unit_bytes": "how rows are cut",
+    "version": "in the snapshot of what is read",
+    "format": "in another one the columns are not there, which stops the plan",
+}
+"""Fields of a source that are no identity, and why."""
+
+
+@pytest.mark.parametrize("change", [{name: value} for name, value in READ.items()], ids=str)
 def test_which_rows_are_read_and_how_is_identity(tiny_model, change):
     model = Model(str(tiny_model))
     assert recipe(model, source=replace(SOURCE, **change)) != recipe(model)
+
+
+def test_every_field_of_a_source_is_identity_or_is_known_to_be_none():
+    fields = {field.name for field in dataclasses.fields(Source)}
+    assert fields == READ.keys() | ASIDE.keys()
+    assert not READ.keys() & ASIDE.keys()
+
+
+def test_what_a_source_leaves_at_its_default_keeps_the_recipes_of_earlier_releases():
+    assert fingerprints(SOURCE, ())["recipe"] == "4f0a6a2c94bc89ce4dd605a262fd3438"
 
 
 @pytest.mark.parametrize(
