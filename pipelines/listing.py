@@ -95,6 +95,8 @@ def whole_piece(kind: Kind, file: store.File) -> Piece:
 
 
 def _footers(source: Source, files: Sequence[store.File], every: Sequence[str]) -> list[Footer]:
+    if not files:  # of a Delta table; of a folder finding says so
+        raise SourceError(source.uri, "it holds no rows")
     names = (source.id, *source.text, *source.keep) if source.text else every
     read = range_reader(files[0].uri)
     with ThreadPoolExecutor(PARALLEL) as pool:

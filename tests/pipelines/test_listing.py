@@ -6,6 +6,7 @@ import pytest
 
 from operators.errors import ContractError, SourceError
 from operators.storage import uri as storage
+from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.listing import list_source
 from tests import corpora
@@ -63,6 +64,12 @@ def test_a_source_without_rows_is_one_sentence(tmp_path, form) -> None:
     corpora.put(str(tmp_path), **{f"a__{form}": corpora.encode(form, [])})
     with pytest.raises(SourceError, match="it holds no rows"):
         list_source(Source(uri=str(tmp_path)))
+
+
+def test_a_delta_table_without_a_file_is_one_sentence(store) -> None:
+    Table(store).commit(-1, pa.schema([("id", pa.string()), ("text", pa.string())]), [], {}, "key")
+    with pytest.raises(SourceError, match="it holds no rows"):
+        list_source(Source(uri=store))
 
 
 def test_a_corrupt_parquet_file_is_named(store) -> None:
