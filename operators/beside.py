@@ -83,7 +83,7 @@ def pinned(beside: Beside, versions: Mapping[str, tuple[str, int]]) -> Beside:
     """The table at a definite version, with its snapshot.
 
     ConfigError where its phase has committed nothing, SourceError where there is no such table or
-    version.
+    version, TableError where its rows are not those of its files.
     """
     if beside.phase:
         if beside.phase not in versions:
@@ -98,6 +98,7 @@ def pinned(beside: Beside, versions: Mapping[str, tuple[str, int]]) -> Beside:
     if beside.version > newest:
         raise SourceError(uri, f"it has no version {beside.version}; the newest is {newest}")
     version = newest if beside.version < 0 else beside.version
+    table.check_rows(version)
     told = json.dumps([(file.path, file.size) for file in table.files(version)])
     snapshot = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
     return replace(beside, uri=uri, phase="", version=version, snapshot=snapshot)

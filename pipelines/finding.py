@@ -73,6 +73,7 @@ def _find_delta(source: Source, uri: str) -> Found:
     version = newest if source.version < 0 else source.version
     if version > newest:
         raise SourceError(uri, f"it has no version {version}; the newest is {newest}")
+    table.check_rows(version)
     files = [store.File(file.uri, file.size, "") for file in table.files(version)]
     return Found("delta", tuple(files), version, tuple(table.schema(version).names))
 

@@ -68,11 +68,13 @@ class Parent:
 def find_parent(plan: "PhasePlan") -> Parent | None:
     """What a run may build on; None for a new or foreign table, one that adds, and a rerun.
 
-    Also None where rows of the table cannot be told by id and content.
+    Also None where rows of the table cannot be told by id and content. TableError where they are
+    not those of its files.
     """
     table = Table(plan.phase.write.table)
     if plan.committed is None or plan.accumulates:
         return None
+    table.check_rows(plan.parent)
     there, schema = table.schema(plan.parent), plan.schemas[-1]
     if not set(_NAMED) <= set(there.names) & set(schema.names):
         return None

@@ -25,6 +25,8 @@ _BROKEN = "error reading a body from connection"
 _PAUSES = (0.2, 1.0, 5.0)
 """Seconds before each repetition."""
 
+_REWRITE = "write its rows to another table, or have its writer purge them"
+
 _PLAIN = frozenset({"timestampNtz", "vacuumProtocolCheck"})
 """Features of a Delta table that leave its rows what its files hold."""
 
@@ -81,6 +83,24 @@ def check_plain(uri: str) -> None:
         found = f"partitions ({', '.join(partitions)})" if partitions else ", ".join(features)
         problem = "only tables of plain files can be compared or erased from"
         raise TableError(uri, f"it has {found}; {problem}")
+
+
+def check_rows(uri: str, version: int) -> None:
+    """TableError for a version whose rows are not all that its files hold, or are named otherwise.
+
+    Partitions are allowed: whoever reads files by column notices that one is missing.
+    """
+    delta = handle(uri, version)
+    with explained(uri):
+        features, settings = delta.protocol().reader_features, delta.metadata().configuration
+        deleted = "deletionVectors" in (features or ()) and any(
+            batch.num_rows for batch in delta.deletion_vectors()
+        )
+    renamed = settings.get("delta.columnMapping.mode", "none") != "none"
+    if deleted or renamed:
+        found = "rows that its files still hold are deleted (deletion vectors)"
+        found = found if deleted else "its columns have other names in its files (column mapping)"
+        raise TableError(uri, f"version {version} cannot be read: {found}; {_REWRITE}")
 
 
 def entry_versions(uri: str) -> list[int]:

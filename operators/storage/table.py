@@ -119,6 +119,10 @@ class Table:
         """TableError when the log or storage no longer has all of a version."""
         check_whole(self.uri, version, live(self.uri, version))
 
+    def check_rows(self, version: int) -> None:
+        """TableError when the rows of a version are not those of its files, as we read them."""
+        log.check_rows(self.uri, version)
+
     def settle_retention(self) -> bool:
         """Give a table that was created with other retentions those of this handle.
 

@@ -2,13 +2,14 @@ import gzip
 
 import pytest
 
-from operators.errors import SourceError
+from operators.beside import Beside, pinned
+from operators.errors import SourceError, TableError
 from operators.storage import uri as storage
 from operators.storage.parquet import write_shard
 from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.finding import find
-from tests import corpora
+from tests import corpora, foreign
 
 LINE = b'{"_id": "a", "title": "t", "text": "x"}\n'
 
@@ -72,3 +73,28 @@ def test_a_delta_table_is_read_at_the_version_asked_for(store) -> None:
         find(Source(uri=table.uri, format="parquet"))
     with pytest.raises(SourceError, match="there is no Delta table"):
         find(Source(uri=store, format="delta"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(foreign.delete_first_row, "deletion vectors"), (foreign.map_columns, "column mapping")],
+)
+def test_a_version_whose_rows_are_not_those_of_its_files_is_refused(store, change, told) -> None:
+    table = Table(store)
+    shard = write_shard(store, "run", "u0", corpora.rows_table([("a", "x"), ("b", "y")]), {})
+    table.commit(-1, corpora.rows_table([]).schema, [shard], {}, "run")
+    change(store)
+    with pytest.raises(TableError, match=rf"version 1 cannot be read: .* \({told}\)"):
+        find(Source(uri=store))
+    with pytest.raises(TableError, match=told):
+        pinned(Beside(uri=store), {})
+    assert corpora.read(Source(uri=store, version=0))["id"].to_pylist() == ["a", "b"]
+    assert pinned(Beside(uri=store, version=0), {}).version == 0
+
+
+def test_a_table_that_may_have_deletion_vectors_and_has_none_is_read(tmp_path) -> None:
+    table = Table(str(tmp_path))
+    shard = write_shard(table.uri, "run", "u0", corpora.rows_table([("a", "x")]), {})
+    table.commit(-1, corpora.rows_table([]).schema, [shard], {}, "run")
+    foreign.allow_deletion_vectors(table.uri)
+    assert corpora.read(Source(uri=table.uri))["id"].to_pylist() == ["a"]
