@@ -42,6 +42,8 @@ class Entry:
     ours: dict[str, Any] | None
     """What we recorded: `lineage`, and `restored` for a rollback."""
     adds: dict[str, int]
+    changes: bool = False
+    """Whether rows came or went with it; files that hold the same rows in another order do not."""
 
 
 def handle(uri: str, version: int | None = None) -> DeltaTable:
@@ -127,7 +129,10 @@ def read_entry(uri: str, version: int) -> Entry | None:
         raise TableError(uri, error.problem) from error
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
     adds = {a["add"]["path"]: int(a["add"]["size"]) for a in actions if "add" in a}
-    return Entry(version, info.get("operation", ""), restored_by(info), recorded(info), adds)
+    files = [a[kind] for a in actions for kind in ("add", "remove") if kind in a]
+    changes = any(file.get("dataChange", True) for file in files)
+    operation = info.get("operation", "")
+    return Entry(version, operation, restored_by(info), recorded(info), adds, changes)
 
 
 def recorded(info: dict[str, Any]) -> dict[str, Any] | None:
@@ -151,12 +156,14 @@ def lineage_at(uri: str, version: int) -> dict[str, Any] | None:
     """What the commit that made the content of `version` recorded, as far as the log reaches.
 
     A RESTORE points to the version it brought back; commits of other writers that only
-    rearrange (OPTIMIZE, VACUUM) point to the one before.
+    rearrange (OPTIMIZE, VACUUM) point to the one before. None where another writer changed rows.
     """
     while version >= 0 and (entry := read_entry(uri, version)) is not None:
         if entry.ours is not None and "lineage" in entry.ours:
             found: dict[str, Any] | None = entry.ours["lineage"]
             return found
+        if entry.restored is None and entry.changes:
+            return None
         version = version - 1 if entry.restored is None else entry.restored
     return None
 

@@ -12,6 +12,7 @@ from cluster.execute import Result, run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
 from operators.errors import ConflictError, GateError, SourceError
+from operators.storage import log
 from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.spec import Asked, Gate, Phase, Pipeline, Step, Write
@@ -107,6 +108,14 @@ def test_a_source_that_changes_during_the_run_fails_its_units_and_nothing_is_pub
     assert Table(f"{base}/texts").version() == -1
     assert run(texts(base, "lemon")).version == 0
     assert ids_of(f"{base}/texts") == sorted([*NAMES[1:], "new"])
+
+
+def test_rows_that_another_writer_deleted_are_made_again(base):
+    table = run(texts(base, "lemon")).table
+    log.handle(table).delete("id = 'd0003'")
+    assert sum(file.rows for file in Table(table).files()) == 39
+    assert run(texts(base, "lemon")).version == 2
+    assert ids_of(table) == NAMES
 
 
 def test_without_a_source_nothing_is_written(tmp_path):

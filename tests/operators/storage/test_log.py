@@ -13,9 +13,10 @@ SCHEMA = pa.schema([columns.ID])
 def test_an_entry_says_who_wrote_it_and_what_it_added(store: str) -> None:
     shard = write_shard(store, "r1", "u", pa.table({"id": ["a"]}, schema=SCHEMA), {})
     Table(store).commit(-1, SCHEMA, [shard], {"n": 1}, "key")
-    assert log.read_entry(store, 0) == log.Entry(
-        0, "CREATE TABLE", None, {"lineage": {"n": 1, "run_key": "key"}}, {shard.path: shard.size}
-    )
+    record = {"lineage": {"n": 1, "run_key": "key"}}
+    added = {shard.path: shard.size}
+    expected = log.Entry(0, "CREATE TABLE", None, record, added, changes=True)
+    assert log.read_entry(store, 0) == expected
     assert log.read_entry(store, 1) is None
 
 

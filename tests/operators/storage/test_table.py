@@ -6,7 +6,7 @@ from pathlib import Path
 import polars
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from operators import columns
 from operators.errors import ConflictError, TableError
@@ -149,6 +149,22 @@ def test_lineage_is_found_behind_another_writers_restore_and_housekeeping(store:
     log.handle(store).restore(0)
     log.handle(store).optimize.compact()
     assert [commit.operation for commit in table.history()][:2] == ["OPTIMIZE", "RESTORE"]
+    assert table.lineage() == {"n": 0, "run_key": "key0"}
+
+
+@pytest.mark.parametrize("change", ["delete", "append"])
+def test_rows_that_another_writer_changed_are_of_no_commit_of_ours(store: str, change: str) -> None:
+    table = Table(store)
+    shard = stage(store, "a")
+    table.commit(-1, SCHEMA, [shard], {"n": 0}, "key0")
+    if change == "delete":
+        log.handle(store).delete("id = 'a1'")
+    else:
+        write_deltalake(log.handle(store), next(table.read()), mode="append")
+    log.handle(store).optimize.compact()
+    assert table.lineage() is None
+    assert table.lineage(0) == {"n": 0, "run_key": "key0"}
+    table.rollback(0)
     assert table.lineage() == {"n": 0, "run_key": "key0"}
 
 
