@@ -84,8 +84,11 @@ def open_part(
     `resident`: its rows are read now and stay in memory; else they are read for every call.
     """
     atoms = tuple(atom for atom in index.atoms if share(atom, len(index), of) == part)
-    if not resident:
-        return DensePart(index, atoms)
+    return in_memory(index, atoms) if resident else DensePart(index, atoms)
+
+
+def in_memory(index: DenseIndex, atoms: tuple[Atom, ...]) -> "DensePart":
+    """A run of the index's atoms whose rows are read now."""
     with ThreadPoolExecutor(_READERS) as pool:
         searched, finer = (
             tuple(pool.map(partial(_read, index, column=column), atoms)) if column else ()

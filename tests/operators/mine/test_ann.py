@@ -60,6 +60,21 @@ def test_finds_most_of_what_exact_search_finds(choice, of, tmp_path) -> None:
     assert (np.diff(found.scores, axis=1) <= 0).all()
 
 
+@pytest.mark.parametrize(
+    "choice", [Ann(rows=900, links=4, effort=20), Ann(kind="ivf", rows=1, effort=2)]
+)
+@pytest.mark.parametrize("files", [1, 7])
+def test_how_many_parts_hold_the_indexes_changes_no_hit(choice, files, tmp_path) -> None:
+    index = describe(committed(str(tmp_path), near_centers(1, 4000), files))
+    queries = asked(near_centers(2, 30))
+    cuts = [[open_part(index, choice, part, of) for part in range(of)] for of in (1, 2, 3, 9)]
+    one, *others = (joined(parts).search(queries, 20) for parts in cuts)
+    for other in others:
+        assert np.array_equal(other.rows, one.rows)
+        assert np.array_equal(other.scores, one.scores)
+    assert [sum(part.size() for part in parts) for parts in cuts] == [4000] * 4
+
+
 def test_looking_at_one_cell_finds_less(tmp_path) -> None:
     index = describe(committed(str(tmp_path), near_centers(1, 3000)))
     queries = asked(near_centers(2, 40))
