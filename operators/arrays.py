@@ -8,6 +8,9 @@ import pyarrow as pa
 
 Column = pa.Array | pa.ChunkedArray
 
+MOST_VALUES = int(np.iinfo(np.int32).max)
+"""Values that a column of lists holds at most, as its offsets are int32."""
+
 
 def whole(column: Column) -> pa.Array:
     """A column as one array, however many chunks it has."""
@@ -18,8 +21,10 @@ def whole(column: Column) -> pa.Array:
 
 
 def to_column(matrix: npt.NDArray[Any]) -> pa.ListArray:
-    """Turn an (n, d) matrix into n lists of d values."""
+    """Turn an (n, d) matrix into n lists of d values; OverflowError on more than a column holds."""
     rows, dim = matrix.shape
+    if rows * dim > MOST_VALUES:
+        raise OverflowError(f"{rows:,} lists of {dim:,} values are more than a column holds")
     offsets = (
         np.arange(0, rows * dim + 1, dim, dtype=np.int32) if dim else np.zeros(rows + 1, np.int32)
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from operators import columns
 from operators.encode.budget import pack
 from operators.encode.embedder import Embedder
-from operators.encode.loop import Loop, Ragged
+from operators.encode.loop import Loop, Ragged, room
 from operators.encode.pooling import places
 from operators.errors import ModelError
 
@@ -102,7 +102,7 @@ class Pooler:
     @torch.inference_mode()
     def vectors(self, rows: Ragged, spans: Spans) -> Matrix:
         """(passages, dim); ModelError where a window leaves no room for a text."""
-        out = np.zeros((len(spans.row), self.network.dim), np.float32)
+        out = room(len(spans.row), self.network.dim, self.network.model)
         most = _STATES // (4 * self.loop.forward.dim)
         for low, high in _groups(rows.lengths, most):
             states = self._states(rows, spans, range(low, high))

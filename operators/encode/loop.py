@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from operators.arrays import MOST_VALUES
 from operators.encode.budget import Rows, Shapes, pack, rows_a_batch
 from operators.encode.flat import Flat, flattened, sent
 from operators.errors import ModelError
@@ -60,7 +61,7 @@ class Loop:
 
     def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
         """The (n, dim) vectors of n rows; ModelError when a single row does not fit the memory."""
-        vectors = np.zeros((len(rows.lengths), self.forward.dim), np.float32)
+        vectors = room(len(rows.lengths), self.forward.dim, self.forward.model)
         for chosen, found in self.each(rows):
             vectors[chosen] = found
         return vectors
@@ -158,6 +159,14 @@ def _queued(chosen: Rows, result: Tensor) -> _Call:
     event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     event.record()
     return _Call(chosen, host, event)
+
+
+def room(count: int, dim: int, model: str) -> npt.NDArray[np.float32]:
+    """Zeros for so many vectors of a unit; ModelError where they are more than a column holds."""
+    if count * dim > MOST_VALUES:
+        problem = f"a unit has {count:,} vectors of {dim:,} values, more than a column holds"
+        raise ModelError(model, f"{problem}; lower read's unit_bytes")
+    return np.zeros((count, dim), np.float32)
 
 
 def padded(rows: Ragged, chosen: Rows, pad: int) -> tuple[Numbers, Numbers]:

@@ -14,11 +14,10 @@ from transformers import AutoModel
 from operators import columns
 from operators.arrays import ragged_column
 from operators.encode.clusters import clustered
-from operators.encode.loop import Loop, Ragged
+from operators.encode.loop import Loop, Ragged, room
 from operators.encode.rows import joined
 from operators.encode.strategy import Encoded, Opening
 from operators.encode.torch_backend import TorchBackend, backend, read
-from operators.errors import ModelError
 
 _UNUSED = ("pooler.", "position_ids", "rotary_emb.")
 Matrix = npt.NDArray[np.float32]
@@ -137,10 +136,7 @@ def collected(
     counts = np.concatenate([[0], np.cumsum(kept)])
     bounds = counts[starts]
     dim = loop.forward.dim
-    if bounds[-1] * dim > np.iinfo(np.int32).max:
-        problem = "a unit has more token vectors than a column holds; lower read's unit_bytes"
-        raise ModelError(loop.forward.model, problem)
-    vectors = np.zeros((int(bounds[-1]), dim), np.float32)
+    vectors = room(int(bounds[-1]), dim, loop.forward.model)
     count = len(rows.lengths)
     numbers = Ragged(language, np.arange(count + 1, dtype=np.int32))
     for chosen, found in loop.each(joined(numbers, rows)):

@@ -109,6 +109,14 @@ def test_a_row_that_does_not_fit_alone_is_an_error_with_its_length():
         Loop(Sums(memory=8), 64).encode_unit(ragged([[1] * 9, [1]]))
 
 
+def test_vectors_that_no_column_holds_are_refused_before_a_row_is_encoded():
+    forward = Sums(dim=1 << 20)
+    rows = ragged([[1]] * (1 << 11))
+    with pytest.raises(ModelError, match="2,048 vectors of 1,048,576 values, more than a column"):
+        Loop(forward, 64).encode_unit(rows)
+    assert not forward.calls
+
+
 def test_another_error_is_not_taken_for_memory():
     class Broken(Sums):
         def __call__(self, ids, mask, prompts):
