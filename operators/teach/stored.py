@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from operators.arrays import from_binary, whole
+from operators.arrays import from_binary
 from operators.storage.table import Table
 from operators.text.hashes import content_hashes
 
@@ -17,6 +17,7 @@ pc: Any = pyarrow.compute  # the stubs know neither nulls as scalars nor every f
 
 Scores = npt.NDArray[np.float32]
 Marks = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int32]
 
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _DIGEST = 16
@@ -43,30 +44,36 @@ class StoredScores:
         """The logit of each pair, NaN where the table has none; pairs may repeat."""
         teachers = pa.repeat(pa.scalar(self.teacher), len(query_hashes))
         ids = pair_ids(query_hashes, doc_hashes, teachers)
-        found = np.full(len(ids), np.nan, np.float32)
-        for table, place in _places(self.uri, self.version, ids, ["id", "logit"]):
-            here = np.flatnonzero(place >= 0)
-            found[here] = table["logit"].to_numpy()[place[here]]
-        return found
+        few = ids.unique()
+        found = np.full(len(few), np.nan, np.float32)
+        for shard, which in _found(self.uri, self.version, few, ["id", "logit"]):
+            found[which] = shard["logit"].to_numpy()
+        return found[_places(ids, few)]
 
 
 def known(uri: str, version: int, ids: pa.Array) -> Marks:
     """Which pair ids the table has at that version."""
-    found = np.zeros(len(ids), np.bool_)
-    for _, place in _places(uri, version, ids, ["id"]):
-        found |= place >= 0
-    return found
+    few = ids.unique()
+    found = np.zeros(len(few), np.bool_)
+    for _, which in _found(uri, version, few, ["id"]):
+        found[which] = True
+    return found[_places(ids, few)]
 
 
-def _places(
-    uri: str, version: int, ids: pa.Array, columns: list[str]
-) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
-    """Each shard, and the row in it of every id, -1 where it is not there."""
-    if not len(ids):
+def _found(
+    uri: str, version: int, few: pa.Array, columns: list[str]
+) -> Iterator[tuple[pa.Table, Places]]:
+    """Of each shard the rows whose ids are among a few, and which of these they have."""
+    if not len(few):
         return
-    for table in Table(uri).read(columns, version):
-        place = pc.index_in(ids, value_set=whole(table["id"]))
-        yield table, place.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    for shard in Table(uri).read(columns, version):
+        place = pc.index_in(shard["id"], value_set=few)
+        yield shard.filter(place.is_valid()), place.drop_null().to_numpy()
+
+
+def _places(ids: pa.Array, few: pa.Array) -> Places:
+    """The place of each id among a few that hold it."""
+    return np.asarray(pc.index_in(ids, value_set=few), np.int32)
 
 
 def _strings(letters: npt.NDArray[np.uint8]) -> pa.Array:
