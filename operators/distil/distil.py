@@ -18,6 +18,7 @@ from operators.distil.fuse import FUSIONS
 from operators.distil.targets import LOGITS, TARGETS
 from operators.distil.teachers import fingerprints_of
 from operators.distil.triples import MINED, schema_of
+from operators.errors import ConfigError
 from operators.text.origin import field_of
 from operators.text.source import Names, Source
 
@@ -104,6 +105,7 @@ class Distil:
         from operators.teach.stored import StoredScores
 
         table = self.scores
-        named = fingerprints_of(table, self.teachers) if table.named else ()
-        teachers = [StoredScores(table.uri, table.version, each).of for each in named]
+        if table.named and not self.teachers:
+            raise ConfigError(("distil: the plan has not named its teachers",))
+        teachers = [StoredScores(table.uri, table.version, each).of for each in self.teachers]
         yield Distiller(self, teachers).distilled

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.beside import Beside
+from operators.beside import Around, Beside
 from operators.distil.distil import Distil
 from operators.distil.distiller import Distiller
-from operators.errors import ContractError, TableError
+from operators.errors import ConfigError, ContractError, TableError
+from operators.text.source import Source
 from tests.mined_rows import digest, row, table
 from tests.scores_tables import scores_table
 
@@ -250,9 +251,16 @@ def hashed(logits):
     return {(digest(query), digest(document)): s for (query, document), s in logits.items()}
 
 
+def settled(**fields) -> Distil:
+    """The step as the plan makes it."""
+    texts = Source(uri="texts")
+    around = Around(Source(uri="mined"), {}, Beside(), (), repr, repr)
+    return Distil(queries=texts, documents=texts, **fields).settled(around)
+
+
 def test_stored_scores_are_looked_up_by_hash(store) -> None:
     beside = scores_table(store, ab12=hashed(LOGITS))
-    with Distil(scores=beside).open() as transform:
+    with settled(scores=beside).open() as transform:
         made = transform(MINED)
     assert made.equals(distilled())
 
@@ -261,17 +269,21 @@ def test_a_teacher_is_named_by_how_its_fingerprint_begins_or_by_its_model(store)
     other = {pair: score + 1 for pair, score in LOGITS.items()}
     beside = scores_table(store, ab12=hashed(LOGITS), cd34=hashed(other))
     for name, first in (("ab", 5), ("cd34", 6), ("cd34-x", 6)):
-        with Distil(scores=beside, teachers=(name,)).open() as transform:
+        with settled(scores=beside, teachers=(name,)).open() as transform:
             assert transform(MINED)["teacher_scores"][0][0].as_py() == first
     for name, sentence in (
         ("", "may be any of its teachers ab12, cd34"),
         ("cross-encoder", "may be any of its teachers ab12, cd34"),
         ("cd43", "no teacher 'cd43'; did you mean 'cd34'"),
     ):
-        with (
-            pytest.raises(TableError, match=sentence),
-            Distil(scores=beside, teachers=(name,)).open(),
-        ):
-            pass
+        with pytest.raises(TableError, match=sentence):
+            settled(scores=beside, teachers=(name,))
     with pytest.raises(TableError, match="it holds 2 teachers; name one: ab12, cd34"):
-        Distil(scores=beside).open().__enter__()
+        settled(scores=beside)
+
+
+def test_opening_reads_no_table_since_the_plan_has_named_the_teachers() -> None:
+    with Distil(scores=Beside(uri="nowhere", version=0), teachers=("ab12",)).open():
+        pass
+    with pytest.raises(ConfigError, match="the plan has not named its teachers"):
+        Distil(scores=Beside(uri="nowhere", version=0)).open().__enter__()
