@@ -12,6 +12,7 @@ import pyarrow.compute
 from operators.errors import ContractError, SourceError
 from operators.mine.held import Held, nearest
 from operators.mine.pool import DOCUMENTS, Asked, Places, Scores
+from operators.mine.postings import Postings
 from operators.mine.topk import Hits
 from operators.mine.words import (
     Numbers,
@@ -19,7 +20,6 @@ from operators.mine.words import (
     Words,
     counted,
     joined,
-    merged,
     split,
     statistics,
 )
@@ -53,18 +53,17 @@ def count(index: Bm25Index, part: int = 0, of: int = 1) -> Statistics:
 def open_part(index: Bm25Index, known: Statistics, part: int = 0, of: int = 1) -> "Bm25Part":
     """The second pass: the documents of a part, scored by what is known of them all.
 
-    Its inverted index stays in memory, 8 bytes for each word of each document. SourceError where
-    the whole collection has no good row.
+    Its inverted index stays in memory, 8 bytes for each word of each document, and about twice
+    that while it opens. SourceError where the whole collection has no good row.
     """
     if not known.documents:
         raise SourceError(index.source.uri, "has no good row; there is nothing to search")
-    documents, words = [], []
+    documents, units = [], []
     for rows in _documents(index, part, of):
         documents.append(_described(rows))
-        words.append(split(_texts(rows), index.stopwords))
-    inverted = _inverted(index, known, merged(words))
+        units.append(_Unit.of(split(_texts(rows), index.stopwords)))
     first = known.first_row(_first_unit(index, part, of))
-    return Bm25Part(index.stopwords, inverted, Held.of(documents, first))
+    return Bm25Part(index.stopwords, _inverted(index, known, units), Held.of(documents, first))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,22 +135,46 @@ class Bm25Part:
         return some, scores[some]
 
 
-def _inverted(index: Bm25Index, known: Statistics, words: Words) -> Inverted:
-    """Lucene's BM25 as in bm25s: idf x times / (times + k1 (1 - b + b x length / mean))."""
-    word, document, times = counted(words)
-    place = pc.index_in(words.words, known.frequency["word"]).to_numpy().astype(np.int64)
+@dataclass(frozen=True, eq=False)
+class _Unit:
+    """How often each of its words comes in each document of a unit."""
+
+    words: pa.Array
+    length: Numbers
+    word: npt.NDArray[np.int32]
+    document: npt.NDArray[np.int32]
+    """Ascending."""
+    times: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, words: Words) -> "_Unit":
+        word, document, times = (each.astype(np.int32) for each in counted(words))
+        order = np.argsort(document, kind="stable")
+        return cls(words.words, words.length, word[order], document[order], times[order])
+
+
+def _inverted(index: Bm25Index, known: Statistics, units: list[_Unit]) -> Inverted:
+    """Lucene's BM25 as in bm25s: idf x times / (times + k1 (1 - b + b x length / mean)).
+
+    The units' documents come one after the other; each unit is let go when it is weighed.
+    """
+    every = pa.concat_arrays([pa.array([], pa.string()), *(each.words for each in units)])
+    words = every.unique()
+    number = pc.index_in(every, words).to_numpy()
+    place = pc.index_in(words, known.frequency["word"]).to_numpy().astype(np.int64)
     frequency = known.frequency["documents"].to_numpy()[place]
-    idf = np.log1p((known.documents - frequency + 0.5) / (frequency + 0.5))
-    long = 1 - index.b + index.b * words.length / known.mean_length
-    weight = idf.astype(np.float32)[word] * (times / (times + index.k1 * long[document]))
-    bounds = np.searchsorted(word, np.arange(len(words.words) + 1))
-    return Inverted(
-        words.words,
-        bounds,
-        document.astype(np.int32),
-        weight.astype(np.float32),
-        len(words.length),
-    )
+    idf = np.log1p((known.documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
+    weighed, first = [], 0
+    while units:
+        unit = units.pop(0)
+        word = number[first : first + len(unit.words)][unit.word]
+        first += len(unit.words)
+        long = 1 - index.b + index.b * unit.length / known.mean_length
+        weight = idf[word] * (unit.times / (unit.times + index.k1 * long[unit.document]))
+        lengths = np.bincount(unit.document, minlength=len(unit.length))
+        weighed.append((word, weight.astype(np.float32), lengths))
+    made = Postings.of(weighed, len(words))
+    return Inverted(words, made.bounds, made.document, made.weight, made.documents)
 
 
 def _documents(index: Bm25Index, part: int, of: int) -> Iterator[pa.Table]:

@@ -1,10 +1,12 @@
 """A committed table's token vectors as an index: the sum of each query token's nearest (MaxSim)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 
 from operators import columns
 from operators.arrays import to_ragged, whole
@@ -16,9 +18,11 @@ from operators.mine.runs import Runs
 from operators.mine.topk import Hits
 from operators.quantize.kernels import Matrix, Rows
 from operators.quantize.maxsim import maxsim, maxsim_of_all
-from operators.quantize.token_codes import decoded_tokens
+from operators.quantize.token_codes import decoded_tokens, width_of
 from operators.storage.parquet import read_group
 from operators.storage.table import Table
+
+pc: Any = pyarrow.compute  # the stubs do not know every function
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,29 @@ def open_part(index: LateIndex, part: int = 0, of: int = 1) -> "LatePart":
         [read_documents(index.uri, atom) for atom in atoms], atoms[0].first_row if atoms else 0
     )
     try:
-        read = [read_group(index.uri, a.path, a.group, [index.column.field.name]) for a in atoms]
-        found = [token_rows(each, index.column) for each in read]
+        tokens = _joined([_column(index, atom) for atom in atoms], index.column)
     except ValueError as error:
         raise TableError(index.uri, f"{index.column.field.name}: {error}") from error
-    return LatePart(index, held, Runs.joined(found, (np.zeros((0, index.dim), np.float32),)))
+    return LatePart(index, held, tokens)
+
+
+def _column(index: LateIndex, atom: Atom) -> pa.Table:
+    return read_group(index.uri, atom.path, atom.group, [index.column.field.name])
+
+
+def _joined(read: list[pa.Table], column: Coded) -> Runs:
+    """The token vectors of the tables, in one matrix; each table is let go when it is in."""
+    name = column.field.name
+    width = width_of(column.field) if name == columns.TOKEN_CODES else column.dim
+    values = sum(pc.sum(pc.list_value_length(each[name])).as_py() or 0 for each in read)
+    matrix = np.empty((values // width, column.dim), np.float32)
+    bounds = [np.zeros(1, np.int64)]
+    while read:
+        rows = token_rows(read.pop(0), column)
+        first = bounds[-1][-1]
+        matrix[first : first + rows.bounds[-1]] = rows.arrays[0]
+        bounds.append(rows.bounds[1:] + first)
+    return Runs((matrix,), np.concatenate(bounds))
 
 
 def token_rows(table: pa.Table, column: Coded) -> Runs:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from operators import columns
@@ -15,6 +14,7 @@ from operators.mine.dense import describe, queries_of
 from operators.mine.groups import Atom, Coded, atoms_of, read_documents, read_vectors, share
 from operators.mine.held import Held, nearest
 from operators.mine.pool import Asked, Places, Scores
+from operators.mine.postings import Postings
 from operators.mine.runs import Array
 from operators.mine.topk import Hits
 from operators.quantize.dots import dots
@@ -54,7 +54,7 @@ def lexical_index(uri: str, version: int, weight: float = 0.0) -> LexicalIndex:
 def open_part(index: LexicalIndex, part: int = 0, of: int = 1) -> "LexicalPart":
     """Part `part` of `of` runs of row groups, in memory: 8 bytes a word of each row.
 
-    TableError where the columns cannot be read.
+    About twice that while it opens. TableError where the columns cannot be read.
     """
     atoms = [atom for atom in index.atoms if share(atom, len(index), of) == part]
     held = Held.of(
@@ -62,50 +62,10 @@ def open_part(index: LexicalIndex, part: int = 0, of: int = 1) -> "LexicalPart":
     )
     try:
         words = [_words(read_group(index.uri, a.path, a.group, list(_NAMES))) for a in atoms]
-        dense = [read_vectors(index.uri, a, index.dense) for a in atoms] if index.dense else []
+        matrix = _matrix(index, atoms)
     except ValueError as error:
         raise TableError(index.uri, f"{', '.join(_NAMES)}: {error}") from error
-    matrix = np.concatenate([each.take(np.arange(len(each))) for each in dense]) if dense else None
     return LexicalPart(index, held, Postings.of(words, index.vocabulary), matrix)
-
-
-@dataclass(frozen=True, eq=False)
-class Postings:
-    """Which documents have each word, and with what weight."""
-
-    bounds: Places
-    """Word w is in [bounds[w], bounds[w + 1])."""
-    document: npt.NDArray[np.int32]
-    weight: Scores
-    documents: int
-
-    @classmethod
-    def of(cls, some: Sequence[tuple[Array, Array, Array]], vocabulary: int) -> "Postings":
-        """Documents one after the other: ids, weights and lengths of each run of them."""
-        ids, weights, lengths = (
-            np.concatenate([np.zeros(0, kind), *each])
-            for kind, each in zip(
-                (np.int32, np.float32, np.int64),
-                zip(*some, strict=True) if some else ((),) * 3,
-                strict=True,
-            )
-        )
-        document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-        order = np.argsort(ids, kind="stable")
-        bounds = np.searchsorted(ids[order], np.arange(vocabulary + 1))
-        return cls(bounds, document[order], weights[order], len(lengths))
-
-    def scores(self, ids: Array, weights: Array) -> Scores:
-        """(documents,) products with a query's ascending ids and their weights.
-
-        Each is summed by ascending id, so it depends on its two vectors alone.
-        """
-        found = np.zeros(self.documents, np.float32)
-        known = ids < len(self.bounds) - 1
-        for word, weight in zip(ids[known], weights[known], strict=True):
-            part = slice(self.bounds[word], self.bounds[word + 1])
-            found[self.document[part]] += weight * self.weight[part]
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +167,19 @@ class LexicalPart:
 
 
 _NAMES = (columns.LEXICAL_IDS, columns.LEXICAL_WEIGHTS)
+
+
+def _matrix(index: LexicalIndex, atoms: Sequence[Atom]) -> Matrix | None:
+    """The dense vectors of row groups, one in memory beside the matrix at a time."""
+    if index.dense is None or not atoms:
+        return None
+    found = np.empty((sum(atom.rows for atom in atoms), index.dense.dim), np.float32)
+    first = 0
+    for atom in atoms:
+        vectors = read_vectors(index.uri, atom, index.dense)
+        found[first : first + atom.rows] = vectors.take(np.arange(atom.rows))
+        first += atom.rows
+    return found
 
 
 def _words(table: pa.Table) -> tuple[Array, Array, Array]:

@@ -1,6 +1,5 @@
 """Rows of uneven length over flat arrays: the sparse and the token vectors of queries."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +23,6 @@ class Runs:
     def __getitem__(self, row: int) -> tuple[Array, ...]:
         part = slice(self.bounds[row], self.bounds[row + 1])
         return tuple(each[part] for each in self.arrays)
-
-    @classmethod
-    def joined(cls, some: "Sequence[Runs]", empty: tuple[Array, ...]) -> "Runs":
-        """The rows of all of them, one after the other; `empty` are arrays of no rows."""
-        each = zip(empty, *(runs.arrays for runs in some), strict=True)
-        none = np.zeros(0, np.int64)
-        lengths = np.concatenate([none, *(np.diff(runs.bounds) for runs in some)])
-        return cls(tuple(np.concatenate(arrays) for arrays in each), bounds_of(lengths))
 
     def taken(self, rows: Places) -> "Runs":
         """The given rows, in their order."""

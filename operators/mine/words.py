@@ -93,15 +93,3 @@ def joined(some: Sequence[Statistics]) -> Statistics:
     summed = every.group_by("word").aggregate([("documents", "sum")]).sort_by("word")
     frequency = pa.table([summed["word"], summed["documents_sum"]], schema=_FREQUENCY)
     return Statistics(rows.sort_by("unit"), frequency)
-
-
-def merged(some: Sequence[Words]) -> Words:
-    """The words of several runs of texts as one."""
-    every = pa.concat_arrays([pa.array([], pa.string()), *(each.words for each in some)])
-    words = every.unique()
-    place = pc.index_in(every, words).to_numpy().astype(np.int64)
-    first = np.cumsum([0, *(len(each.words) for each in some)])
-    numbers = [place[at : at + len(e.words)][e.number] for at, e in zip(first, some, strict=False)]
-    none = np.zeros(0, np.int64)
-    length = np.concatenate([none, *(each.length for each in some)])
-    return Words(words, length, np.concatenate([none, *numbers]))

@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 from collections.abc import Sequence
 
 import bm25s
@@ -26,11 +27,13 @@ def sentences(seed: int, count: int, longest: int = 30) -> list[str]:
     ]
 
 
-def described(folder: str, texts: Sequence[str], form: str = "jsonl") -> Bm25Index:
+def described(
+    folder: str, texts: Sequence[str], form: str = "jsonl", unit_bytes: int = 4000
+) -> Bm25Index:
     rows = [(f"d{(row * 37) % 1009}", text) for row, text in enumerate(texts)]
     name = "docs__" + form.replace(".", "__")
     corpora.put(folder, **{name: corpora.encode(form, rows)})
-    listing, units = corpora.planned(Source(uri=folder, unit_bytes=4000))
+    listing, units = corpora.planned(Source(uri=folder, unit_bytes=unit_bytes))
     return Bm25Index(listing.source, units)
 
 
@@ -114,6 +117,19 @@ def test_documents_and_ids_find_each_other(tmp_path) -> None:
     assert known.schema == DOCUMENTS
     ids = pa.array([*known["id"].to_pylist(), "nowhere"])
     assert index.locate(ids).tolist() == [*rows, -1]
+
+
+def test_what_is_held_while_texts_are_inverted_is_little_more_than_what_stays(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    texts = [" ".join(f"w{n}x" for n in random.integers(0, 3000, 80)) for _ in range(5000)]
+    index = described(str(tmp_path), texts, unit_bytes=40_000)
+    known = joined([count(index)])
+    tracemalloc.start()
+    part = open_part(index, known)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(index.units) > 50
+    assert most < 3.5 * (part.inverted.document.nbytes + part.inverted.weight.nbytes)
 
 
 def test_bad_rows_are_not_searched(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """Token vectors as an index: exact whatever the parts, ties by id."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from operators.mine.index import Parts
 from operators.mine.late import late_index, open_part
 from operators.mine.pool import Asked
 from operators.mine.runs import Runs, bounds_of
+from operators.quantize.artefact import SUFFIX, digest_of
+from operators.quantize.token_codes import QuantizeTokens
 from operators.storage.parquet import write_shard
 from operators.storage.table import Table
 
@@ -81,6 +84,30 @@ def test_the_best_by_maxsim_ties_by_id(world, seed, k, of):
         assert hits[: len(best)].tolist() == best
         assert values[: len(best)].tolist() == row[best].tolist()
         assert (hits[len(best) :] == -1).all()
+
+
+def test_what_is_held_while_codes_are_opened_is_little_more_than_what_stays(tmp_path):
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((20_000, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lists = ragged_column(vectors.reshape(-1), np.arange(0, vectors.size + 1, 640, dtype=np.int32))
+    ids = pa.array([f"d{row}" for row in range(2000)])
+    table = pa.table([ids, lists], schema=pa.schema([columns.ID, columns.token_vectors(64)]))
+    data = QuantizeTokens().fit(table.slice(0, 50))
+    uri = str(tmp_path / "t")
+    place = tmp_path / "t" / "_corpusmill" / "artefacts" / (digest_of(data) + SUFFIX)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(data)
+    with QuantizeTokens(artefact=str(place)).open() as quantize:
+        table = quantize(table)
+    shards = [write_shard(uri, "run", f"u{n}", table.slice(n * 50, 50), {}) for n in range(40)]
+    Table(uri).commit(-1, table.schema, shards, {}, "key")
+    index = late_index(uri, 0)
+    tracemalloc.start()
+    part = open_part(index)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5 * part.tokens.arrays[0].nbytes == 1.5 * vectors.nbytes
 
 
 def test_pairs_are_scored_alike_wherever_their_rows_lie(world):

@@ -1,6 +1,7 @@
 """Sparse vectors as an index: exact whatever the parts, alone and on top of dense vectors."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from operators.errors import ContractError, TableError
 from operators.mine.index import Parts
 from operators.mine.lexical import lexical_index, open_part
 from operators.mine.pool import Asked
+from operators.mine.postings import Postings
 from operators.mine.runs import Runs, bounds_of
 from operators.storage.parquet import write_shard
 from operators.storage.table import Table
@@ -116,6 +118,24 @@ def test_queries_without_what_is_compared_are_refused_in_words(world):
         opened(uri, 0.0, 1).search(bare, 3)
     with pytest.raises(ContractError, match=r"embedding.*none of the queries"):
         opened(uri, 1.0, 1).search(asked(sparse(1, 1)), 3)
+
+
+def test_what_is_held_while_words_are_inverted_is_little_more_than_what_stays():
+    rows, long = 4_000, 50
+    random = np.random.default_rng(0)
+    some = [
+        (
+            random.integers(0, 1000, rows * long, dtype=np.int32),
+            random.random(rows * long, np.float32),
+            np.full(rows, long, np.int64),
+        )
+        for _ in range(10)
+    ]
+    tracemalloc.start()
+    made = Postings.of(some, 1000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * (made.document.nbytes + made.weight.nbytes)
 
 
 def test_an_empty_table_cannot_be_searched(world, tmp_path):

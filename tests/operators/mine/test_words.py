@@ -1,6 +1,4 @@
-import numpy as np
-
-from operators.mine.words import counted, joined, merged, split, statistics
+from operators.mine.words import counted, joined, split, statistics
 
 SOME = (["red apple", "The red, red car"], [], ["car of a kind", ""])
 
@@ -34,11 +32,3 @@ def test_joining_statistics_is_associative_and_order_does_not_matter() -> None:
         "kind": 1,
         "red": 2,
     }
-
-
-def test_merged_words_are_those_of_all_texts_at_once() -> None:
-    parts = merged([split(texts, "english") for texts in SOME])
-    whole = split([text for texts in SOME for text in texts], "english")
-    assert parts.words.equals(whole.words)
-    assert np.array_equal(parts.length, whole.length)
-    assert np.array_equal(parts.number, whole.number)
