@@ -25,6 +25,7 @@ from pipelines.sources import files_of, write_sources
 from pipelines.spec import Step
 from pipelines.survey import Survey
 from pipelines.update import FROM_NOTHING, Update
+from pipelines.work import Failure
 
 NEW_TEXTS = "new"
 """Part of a run, in a folder of its own, that encodes what an incremental run lacks."""
@@ -35,24 +36,30 @@ class Done:
     """What the units came to, ready for the gate."""
 
     receipts: dict[str, Receipt]
-    bad_units: dict[str, str]
+    failures: dict[str, Failure]
+    """By unit, of those that have no receipt."""
     update: Update
+
+    @property
+    def bad_units(self) -> dict[str, str]:
+        """Why units have no receipt."""
+        return {unit: failure.reason for unit, failure in self.failures.items()}
 
 
 def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
     """Do every unit; what was there before is replaced, or added to."""
-    receipts, bad_units = stream(plan, runner, progress)
+    receipts, failures = stream(plan, runner, progress)
     if remove_duplicates(plan.job, receipts, runner.parallel):
         receipts = that_count(plan, plan.job.folder.receipts())
     quarantine = [receipt.quarantine for receipt in receipts.values() if receipt.quarantine]
-    known = _known(plan, bad_units, quarantine)
+    known = _known(plan, failures, quarantine)
     update = replace(FROM_NOTHING, source_files=known)
     if plan.parent >= 0 and not plan.accumulates:
         before = sum(file.rows for file in Table(plan.phase.write.table).files(plan.parent))
         after = sum(receipt.rows_out for receipt in receipts.values())
         # the old files are not read, since they may be why everything is made anew
         update = replace(update, parent_rows=before, deleted=max(0, before - after))
-    return Done(receipts, bad_units, update)
+    return Done(receipts, failures, update)
 
 
 def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress) -> Done:
@@ -62,7 +69,7 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
     plan.job.folder.register({"phase": name, "parent": plan.parent})
     stays = survey.rows_that_stay(runner.parallel)
     encoded: dict[str, Receipt] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, Failure] = {}
     todo = replace(plan, units=parent.units)
     if parent.reuses and parent.units:
         survey.find_homes(runner.parallel)
@@ -70,13 +77,13 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
         encoded, failed = stream(encoding, runner, progress)
         todo = _gathering(todo, encoding, encoded)
         todo = replace(todo, units=tuple(u for u in parent.units if u.id not in failed))
-    receipts, bad_units = stream(todo, runner, progress)
-    bad_units |= failed
+    receipts, failures = stream(todo, runner, progress)
+    failures |= failed
     changes = find_changes(survey, receipts, runner.parallel)
     kept, rewritten, quarantine = _files(survey, stays, changes.doubled, runner)
     earlier: Any = (plan.committed or {}).get("quarantine_files", ())
     every = [*(r.quarantine for r in changes.receipts.values()), *quarantine]
-    known = _known(plan, bad_units, [path for path in every if path])
+    known = _known(plan, failures, [path for path in every if path])
     rows = sum(receipt.rows_out for receipt in changes.receipts.values())
     made = sum(receipt.rows_out for receipt in encoded.values())
     update = Update(
@@ -91,7 +98,7 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
         quarantine=tuple(path for path in (*quarantine, carried(survey, earlier)) if path),
         source_files=known,
     )
-    return Done(changes.receipts, bad_units, update)
+    return Done(changes.receipts, failures, update)
 
 
 def _encoding(plan: PhasePlan, survey: Survey, runner: Runner) -> PhasePlan:
@@ -152,11 +159,11 @@ def _as_shard(file: TableFile) -> Shard:
     return Shard(file.path, file.rows, file.size, "")
 
 
-def _known(plan: PhasePlan, bad_units: Mapping[str, str], quarantine: list[str]) -> str:
+def _known(plan: PhasePlan, failures: Mapping[str, Failure], quarantine: list[str]) -> str:
     """Record the source files that the next run may skip; the record's path in the table."""
     table, root = plan.phase.write.table, plan.listing.root
     units = plan.units if plan.built_on is None else plan.built_on.units
-    failed = (unit for unit in units if unit.id in bad_units)
+    failed = (unit for unit in units if unit.id in failures)
     again = {relative(root, piece.uri) for unit in failed for piece in unit.pieces}
     again |= files_with_later_rows(table, quarantine)
     return write_sources(table, files_of(plan.listing), again)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.base import Ask, Searches, Transform
 from operators.contract import LEFT_OUT
-from operators.errors import CorpusmillError
+from operators.errors import CorpusmillError, DamageError, SourceError, TableError
 from operators.measures import measured, whereabouts
 from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
@@ -64,6 +64,8 @@ class Failure:
     exit_code: int = 1
     suspect: bool = False
     fatal: bool = False
+    passing: bool = False
+    """The store failed, and not the unit: a later try may do better."""
     worker: str = ""
     """Node and process that met it."""
 
@@ -115,7 +117,7 @@ def read_parcels(
             yield parcel if len(table) else finish(job, parcel)
             clock = time.perf_counter()
     except CorpusmillError as error:
-        yield failed(unit.id, str(error), error.exit_code)
+        yield failed(unit.id, error)
         return
     if unit.splits:
         yield job.folder.write_receipt(replace(_EMPTY, unit=unit.id, parts=parts))
@@ -162,15 +164,18 @@ def guarded(
     """Do work on a parcel; what goes wrong with it becomes a Failure, and the others go on."""
     try:
         return work(job, parcel, *rest, **named)
-    except CorpusmillError as error:
-        return failed(parcel.unit, str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - one unit's fault must not end the others
-        return failed(parcel.unit, f"{type(error).__name__}: {error}")
+        return failed(parcel.unit, error)
 
 
-def failed(unit: str, reason: str, exit_code: int = 1) -> Failure:
+def failed(unit: str, error: Exception) -> Failure:
     """The Failure of a unit in this process, its reason without secrets."""
-    return Failure(unit, without_secrets(reason), exit_code, worker=whereabouts())
+    passing = isinstance(error, SourceError | TableError) and not isinstance(error, DamageError)
+    reason, code = f"{type(error).__name__}: {error}", 1
+    if isinstance(error, CorpusmillError):
+        reason, code = str(error), error.exit_code
+    reason = without_secrets(reason)
+    return Failure(unit, reason, code, passing=passing, worker=whereabouts())
 
 
 def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:

@@ -11,11 +11,12 @@ import pytest
 from cluster.execute import Result, run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
-from operators.errors import ConflictError, GateError, SourceError
+from operators.errors import ConflictError, SourceError, TableError
 from operators.storage import log
 from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.spec import Asked, Gate, Phase, Pipeline, Step, Write
+from tests.absent import Without
 from tests.pipeline_builders import UNIT_BYTES, good_rows, ids_of, lineage_of, lines, write_files
 from tests.poison import Raise
 
@@ -102,12 +103,48 @@ def test_a_finished_run_is_repeated_only_when_it_is_asked_for(base):
 def test_a_source_that_changes_during_the_run_fails_its_units_and_nothing_is_published(base):
     changed = [{"id": "new", "text": "other text"}, *good_rows(1, 40)]
     other = Overtaken(meanwhile=lambda: write_files(f"{base}/docs", {"a.jsonl": lines(changed)}))
-    with pytest.raises(GateError, match="changed after it was listed") as refused:
+    with pytest.raises(TableError, match="changed after it was listed") as refused:
         run(texts(base, "lemon"), other)
-    assert refused.value.exit_code == 4
+    assert refused.value.exit_code == 1
     assert Table(f"{base}/texts").version() == -1
     assert run(texts(base, "lemon")).version == 0
     assert ids_of(f"{base}/texts") == sorted([*NAMES[1:], "new"])
+
+
+def two_files(folder: Path) -> Path:
+    parts = {"a.jsonl": lines(good_rows(0, 20)), "b.jsonl": lines(good_rows(20, 40))}
+    return Path(write_files(f"{folder}/docs", parts)) / "b.jsonl"
+
+
+def test_units_that_a_store_failed_are_tried_once_more_after_the_others(tmp_path):
+    absent = Without(file=two_files(tmp_path), times=1)
+    result = run(texts(str(tmp_path), "lemon"), absent)
+    assert (result.version, ids_of(result.table)) == (0, NAMES)
+    assert absent.worked[0] > absent.worked[1] > 0
+    assert len(absent.worked) == 2
+
+
+def test_a_store_that_fails_to_the_end_is_a_failure_to_repeat_and_no_refusal(tmp_path):
+    absent = Without(file=two_files(tmp_path))
+    with pytest.raises(
+        TableError, match=r"could not be read or written \(the first: .*b\.jsonl"
+    ) as failed:
+        run(texts(str(tmp_path), "lemon"), absent)
+    assert failed.value.exit_code == 1
+    assert Table(f"{tmp_path}/texts").version() == -1
+    again = run(texts(str(tmp_path), "lemon"))
+    assert again.reused_units > 0
+    assert ids_of(again.table) == NAMES
+
+
+@pytest.mark.parametrize("how", ["allowed", "forced"])
+def test_what_a_store_fails_is_left_out_where_somebody_said_so(tmp_path, how):
+    absent = Without(file=two_files(tmp_path))
+    lenient = Gate(max_bad_units=9 if how == "allowed" else 0)
+    asked = Asked(forced_by="me" if how == "forced" else "", forced_because="now")
+    pipeline = texts(str(tmp_path), "lemon", lenient)
+    (result,) = run_pipeline(pipeline, absent, Progress(quiet=True), asked)
+    assert ids_of(result.table) == NAMES[:20]
 
 
 def test_rows_that_another_writer_deleted_are_made_again(base):
