@@ -110,7 +110,7 @@ class RayRunner:
         task: Any = ray.remote(_applied)
         shared = ray.put(work)
         running = deque(task.remote(shared, item) for item in items)
-        return (ray.get(running.popleft()) for _ in items)
+        return (_fetched(running.popleft()) for _ in items)
 
 
 def _outcomes(data: Dataset) -> Outcomes:
@@ -128,6 +128,16 @@ def _outcomes(data: Dataset) -> Outcomes:
 def _alone(job: Job, unit: Unit, begin: int, end: int) -> list[Outcome]:
     job.folder.mark_attempt(unit.id, ALONE)
     return process_alone(job, unit, begin, end)
+
+
+def _fetched(running: Any) -> Any:
+    """The result of a task, or its own error: Ray's has the trace of another process for words."""
+    try:
+        return ray.get(running)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, CorpusmillError):
+            raise error.cause from None
+        raise
 
 
 def _applied(work: Callable[[I], R], item: I) -> R:

@@ -13,6 +13,8 @@ from cluster.execute import Result, run_pipeline
 from cluster.progress import Progress
 from operators import columns
 from operators.arrays import to_matrix
+from operators.errors import SourceError
+from operators.storage import uri as store_uri
 from operators.storage.receipts import Receipt
 from operators.storage.table import Table
 from operators.text.hashes import content_hashes
@@ -178,6 +180,13 @@ def test_an_unreadable_file_is_named_and_the_others_are_kept(job, runner, store)
     (reason,) = bad.values()
     assert "d.jsonl.gz" in reason
     assert "cut short" in reason
+
+
+@on_every_runner
+def test_an_error_in_a_parallel_task_is_the_sentence_that_it_was(runner_called, runner):
+    with pytest.raises(SourceError) as caught:
+        list(runner_called(runner).parallel(store_uri.file_at, ["/no/such/file"]))
+    assert str(caught.value).startswith("source /no/such/file: not found")
 
 
 @pytest.mark.ray
