@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from cluster.progress import Progress
 from cluster.runner import Runner
-from cluster.working import build_on, work_anew
+from cluster.working import Done, build_on, work_anew
 from operators.storage.race import refuse_careless_store
 from pipelines.choice import choose_and_pin, decided, undecided
 from pipelines.fit import fit_and_pin, pin, pinned, unfitted
@@ -73,6 +73,8 @@ def run_phase(
             if plan.built_on is None
             else (build_on(plan, plan.built_on, runner, progress))
         )
+        if plan.unchanged and done.failures and not done.update.changes_rows:
+            return _still_failing(plan, done, progress)
         progress.say("checking and publishing", _about(plan))
         version, counts = publish(
             plan, done.receipts, done.bad_units, done.update, parallel=runner.parallel
@@ -80,6 +82,15 @@ def run_phase(
     committed = {"table": write.table, "version": version, "rows": counts.rows_out}
     progress.say(f"version {version} of {write.table}", _about(plan) | committed)
     return Result(plan.phase.name, write.table, version, counts, before, done.update)
+
+
+def _still_failing(plan: PhasePlan, done: Done, progress: Progress) -> Result:
+    """Leave the version that is there: what a store kept from it was not to be had again."""
+    plan.job.folder.finish("unchanged")
+    first = next(iter(done.bad_units.values()))
+    told = f"{len(done.failures):,} of its units failed again (the first: {first})"
+    progress.say(f"nothing changed, version {plan.parent} stays: {told}", _about(plan))
+    return Result(plan.phase.name, plan.phase.write.table, plan.parent, None)
 
 
 def _decided(

@@ -50,6 +50,9 @@ def _state(forecast: Forecast) -> str:
 def _next(plan: PhasePlan) -> str:
     if plan.nothing_to_do:
         return f"nothing changed since version {plan.parent}"
+    if plan.unchanged:
+        stays = f"nothing changed since version {plan.parent}"
+        return f"{stays}, and what a store kept from it is tried again"
     if plan.built_on is not None:
         return f"builds on version {plan.parent}: {plan.built_on.told()}"
     return f"builds on version {plan.parent}" if plan.parent >= 0 else "makes a new table"

@@ -53,7 +53,7 @@ def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
         receipts = that_count(plan, plan.job.folder.receipts())
     quarantine = [receipt.quarantine for receipt in receipts.values() if receipt.quarantine]
     known = _known(plan, failures, quarantine)
-    update = replace(FROM_NOTHING, source_files=known)
+    update = replace(FROM_NOTHING, source_files=known, passing_units=_passing(failures))
     if plan.parent >= 0 and not plan.accumulates:
         before = sum(file.rows for file in Table(plan.phase.write.table).files(plan.parent))
         after = sum(receipt.rows_out for receipt in receipts.values())
@@ -97,6 +97,7 @@ def build_on(plan: PhasePlan, parent: Parent, runner: Runner, progress: Progress
         encoded=tuple(encoded.values()),
         quarantine=tuple(path for path in (*quarantine, carried(survey, earlier)) if path),
         source_files=known,
+        passing_units=_passing(failures),
     )
     return Done(changes.receipts, failures, update)
 
@@ -157,6 +158,10 @@ def _files(
 
 def _as_shard(file: TableFile) -> Shard:
     return Shard(file.path, file.rows, file.size, "")
+
+
+def _passing(failures: Mapping[str, Failure]) -> tuple[str, ...]:
+    return tuple(unit for unit, failure in failures.items() if failure.passing)
 
 
 def _known(plan: PhasePlan, failures: Mapping[str, Failure], quarantine: list[str]) -> str:

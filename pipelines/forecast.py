@@ -37,7 +37,7 @@ class Forecast:
     @property
     def nothing_to_do(self) -> bool:
         """Whether the table already holds this recipe of this source."""
-        return self.plan is not None and self.plan.nothing_to_do
+        return self.plan is not None and self.plan.unchanged
 
 
 def forecasts(pipeline: Pipeline, *, probe: bool) -> Iterator[Forecast]:
@@ -90,10 +90,10 @@ def _planned(
         if forecast.plan is not None
     }
     plan = plan_phase(pinned(decided(phase)), versions)
-    if probe and not plan.nothing_to_do and plan.units:
+    if probe and not plan.unchanged and plan.units:
         plan = settled(plan, lambda chosen: plan_phase(pinned(chosen), versions))
     read = plan if plan.built_on is None else replace(plan, units=plan.built_on.units)
-    idle = plan.nothing_to_do or not read.units
+    idle = plan.unchanged or not read.units
     found = None if idle else estimate(read, price, probe=probe)
     return Forecast(phase, plan.schemas[-1], plan, found)
 

@@ -55,12 +55,21 @@ class PhasePlan:
     """Where vectors of equal texts are, while a run encodes or takes over what it can."""
 
     @property
-    def nothing_to_do(self) -> bool:
-        """Whether the table already holds exactly this recipe of exactly this source."""
+    def unchanged(self) -> bool:
+        """Whether the table was made by exactly this recipe of exactly this source."""
         return self.committed is not None and (
             self.committed.get("recipe"),
             self.committed.get("snapshot"),
         ) == (self.fingerprints["recipe"], self.listing.snapshot)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether it is unchanged, and holds all that a run could make of it.
+
+        Units that a store failed are tried again where that takes no more than their files.
+        """
+        few = self.built_on is not None and bool(self.built_on.touched)
+        return self.unchanged and not (few and (self.committed or {}).get("passing_units"))
 
     @property
     def job(self) -> Job:

@@ -58,6 +58,7 @@ def publish(
             "quarantine_files": sorted([*quarantined, *update.quarantine]),
             "kept_rows": sum(shard.rows for shard in kept),
             "source_files": update.source_files,
+            "passing_units": list(update.passing_units),
             "changes": update.told(),
         }
     )

@@ -30,6 +30,13 @@ class Update:
     """Quarantine files beside those of the receipts."""
     source_files: str = ""
     """Where the table keeps what it was made of, for the next run."""
+    passing_units: tuple[str, ...] = ()
+    """Units without a receipt that a store failed: the next run may have them."""
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether any row came, went or has another content."""
+        return bool(self.added or self.changed or self.deleted)
 
     @property
     def kept_rows(self) -> int:

@@ -14,8 +14,8 @@ OUR_WORDS = frozenset(
     {
         *("careless_store_allowed", "changes", "checks", "code", "committed_at", "config"),
         *("counts", "date", "erased", "fingerprints", "gate", "kept_rows", "models"),
-        *("parent", "phase", "quarantine_files", "readable", "recipe", "run_key", "snapshot"),
-        *("source", "source_files", "source_version"),
+        *("parent", "passing_units", "phase", "quarantine_files", "readable", "recipe", "run_key"),
+        *("snapshot", "source", "source_files", "source_version"),
     }
 )
 """What our commits record of how a version was made: words and sums, and no id of a row."""
