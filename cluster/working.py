@@ -15,7 +15,7 @@ from operators.storage.receipts import Receipt
 from operators.storage.stored import stored
 from operators.storage.table import Table, TableFile
 from operators.text.places import relative
-from pipelines.changes import Rewriting, carried, files_with_later_rows, find_changes
+from pipelines.changes import Rewriting, carried, files_with_dependents, find_changes
 from pipelines.duplicates import remove_duplicates
 from pipelines.gather import Gather
 from pipelines.homes import Homes
@@ -170,5 +170,5 @@ def _known(plan: PhasePlan, failures: Mapping[str, Failure], quarantine: list[st
     units = plan.units if plan.built_on is None else plan.built_on.units
     failed = (unit for unit in units if unit.id in failures)
     again = {relative(root, piece.uri) for unit in failed for piece in unit.pieces}
-    again |= files_with_later_rows(table, quarantine)
+    again |= files_with_dependents(table, quarantine)
     return write_sources(table, files_of(plan.listing), again)

@@ -15,6 +15,7 @@ from operators.storage import uri as store
 from operators.storage.parquet import Shard, read_shard, shard_metadata, write_rows, write_shard
 from operators.storage.receipts import Receipt
 from pipelines.duplicates import REASON, as_bad, before_amending, parts_of, settle
+from pipelines.gather import FAILED
 from pipelines.homes import Parallel
 from pipelines.merging import part_of
 from pipelines.survey import Survey, staying
@@ -164,8 +165,8 @@ class Rewriting:
 def carried(survey: Survey, files: Sequence[str]) -> str:
     """Write the bad rows of source files that were not read again; the file's path, "" for none.
 
-    `files` are the parent's quarantine files. Of later rows of an id there are none among them:
-    a source file that holds such a row is read again every time.
+    `files` are the parent's quarantine files. Of rows that others made bad there are none among
+    them: a source file that holds such a row is read again every time.
     """
     job, touched = survey.job, survey.parent.touched
     found = [read_shard(job.table, path) for path in files] if touched is not None else []
@@ -177,11 +178,17 @@ def carried(survey: Survey, files: Sequence[str]) -> str:
     return path
 
 
-def files_with_later_rows(table: str, quarantine: Sequence[str]) -> set[str]:
-    """The source files that hold a later row of an id, told by quarantine files."""
+def files_with_dependents(table: str, quarantine: Sequence[str]) -> set[str]:
+    """The source files with a bad row that others made bad, told by quarantine files.
+
+    Such are a later row of an id, and a row whose text failed where it was encoded.
+    """
     found: set[str] = set()
     for path in quarantine:
         rows = read_shard(table, path, [columns.SOURCE_FILE.name, columns.ERROR.name])
-        later = pc.starts_with(rows[columns.ERROR.name], REASON)
-        found |= {str(name) for name in rows.filter(later)[columns.SOURCE_FILE.name].to_pylist()}
+        error = rows[columns.ERROR.name]
+        named = rows.filter(pc.or_(pc.starts_with(error, REASON), pc.starts_with(error, FAILED)))[
+            columns.SOURCE_FILE.name
+        ]
+        found |= {str(name) for name in named.to_pylist()}
     return found

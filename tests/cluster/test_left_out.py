@@ -10,6 +10,7 @@ from cluster.local import LocalRunner
 from cluster.progress import Progress
 from cluster.runner import Runner
 from operators.storage.table import Table
+from pipelines.gather import FAILED
 from pipelines.spec import Pipeline
 from tests.absent import Without
 from tests.pipeline_builders import (
@@ -18,6 +19,7 @@ from tests.pipeline_builders import (
     ids_of,
     lineage_of,
     lines,
+    quarantined,
     vectors_phase,
     write_files,
 )
@@ -68,3 +70,23 @@ def test_what_a_store_keeps_from_a_version_again_makes_no_other(docs, table, pip
         )
     assert Table(table).version() == 0
     assert run(pipeline).version == 1
+
+
+def test_a_row_whose_text_failed_in_another_file_is_read_again_with_that_file(
+    docs, table, pipeline
+):
+    run(pipeline)
+    text = "a text that two files share"
+    write_files(
+        str(docs),
+        {
+            "c.jsonl": lines([{"id": "x1", "text": text}, *good_rows(40, 55)]),
+            "d.jsonl": lines([*good_rows(60, 75), {"id": "x2", "text": text}]),
+        },
+    )
+    run(pipeline, Without(file=docs / "c.jsonl"))
+    assert quarantined(table) == {("x2", FAILED)}
+    run(pipeline)
+    assert quarantined(table) == set()
+    assert ids_of(table)[-2:] == ["x1", "x2"]
+    assert len(ids_of(table)) == 15 * 4 + 2
