@@ -22,7 +22,10 @@ class Scored(NamedTuple):
 
 
 Scorer = Callable[..., Scored]
-"""Scores n queries against n texts, row by row: two arrays, and one of answers where asked for."""
+"""Scores n queries against n texts, row by row: two arrays, and a third where it is asked for.
+
+That is of answers, or of what tells which rows are one list.
+"""
 
 
 class Teacher(Protocol):

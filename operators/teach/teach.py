@@ -1,12 +1,11 @@
 """The operator that scores pairs of query and document, by whichever teacher its config names."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -22,7 +21,7 @@ from operators.errors import ConfigError, ModelError
 from operators.model import Model
 from operators.teach.filling import filled, own_rows
 from operators.teach.layouts import WHOLE, Layout
-from operators.teach.protocol import Scored, Scorer, Teacher
+from operators.teach.protocol import Scorer, Teacher
 from operators.teach.registry import TEACHERS
 from operators.text.origin import field_of
 from operators.text.source import Source
@@ -167,8 +166,7 @@ class Teach:
     def _teach(self, scorer: Scorer, table: pa.Table) -> pa.Table:
         rows = own_rows(table, self.fingerprint)
         asked = table.take(rows)
-        score = partial(_together, scorer, answers=self.answer is not None)
-        scored = _by_list(score, asked) if self.whole else score(asked)
+        scored = scorer(*(whole(asked[name]) for name in self._reads()))
         there = [name for name in _TEXTS if name in table.column_names]
         out = table if self.more else table.drop_columns(there)
         return filled(out, rows, scored)
@@ -179,24 +177,13 @@ class Teach:
         fields = {"model": model, "precision": self.precision, **self._options()}
         return TEACHERS[self.teacher](**fields)
 
+    def _reads(self) -> tuple[str, ...]:
+        """Columns that its scorer is given."""
+        more = ("query_id",) if self.whole else ("answer",) if self.answer else ()
+        return (*_TEXTS[:2], *more)
+
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
-
-
-def _together(scorer: Scorer, asked: pa.Table, answers: bool) -> Scored:
-    names = _TEXTS if answers else _TEXTS[:2]
-    return scorer(*(whole(asked[name]) for name in names))
-
-
-def _by_list(score: Callable[[pa.Table], Scored], asked: pa.Table) -> Scored:
-    """Each query's rows by themselves, also where another query has the same text."""
-    query = np.asarray(whole(asked["query_id"]).dictionary_encode().indices, np.int64)
-    logits, unfit, reason = np.zeros(len(asked), np.float32), np.zeros(len(asked), np.bool_), ""
-    for number in range(int(query.max(initial=-1)) + 1):
-        rows = np.flatnonzero(query == number)
-        found = score(asked.take(rows))
-        logits[rows], unfit[rows], reason = found.logits, found.unfit, found.reason
-    return Scored(logits, unfit, reason)
 
 
 def _answers(around: Around) -> str:

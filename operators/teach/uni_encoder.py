@@ -86,9 +86,10 @@ class UniEncoder:
 
 @dataclass(frozen=True)
 class Packer:
-    """Scores pairs; those of one query share passes, all of them one pass where a layout is WHOLE.
+    """Scores pairs; those of a list share passes, all of them one pass where a layout is WHOLE.
 
-    Which pairs it is given together changes nothing otherwise.
+    A list is what `lists` holds the same value for, else a query. Which pairs it is given together
+    changes nothing otherwise.
     """
 
     tokenizer: Tokenizer
@@ -98,11 +99,11 @@ class Packer:
     loop: "Loop"
     forward: "Segments"
 
-    def __call__(self, queries: pa.Array, texts: pa.Array) -> Scored:
+    def __call__(self, queries: pa.Array, texts: pa.Array, lists: pa.Array | None = None) -> Scored:
         from operators.encode.loop import Ragged
 
         logits = np.zeros(len(queries), np.float32)
-        packs = list(self._packs(queries, texts))
+        packs = list(self._packs(queries, texts, queries if lists is None else lists))
         if packs:
             rows = [ids for ids, _ in packs]
             offsets = np.cumsum([0, *(len(ids) for ids in rows)]).astype(np.int32)
@@ -113,14 +114,16 @@ class Packer:
                 logits[members] = found[place, : len(members)]
         return Scored(logits, np.zeros(len(logits), np.bool_))
 
-    def _packs(self, queries: pa.Array, texts: pa.Array) -> Iterator[tuple[Ids, Rows]]:
+    def _packs(
+        self, queries: pa.Array, texts: pa.Array, lists: pa.Array
+    ) -> Iterator[tuple[Ids, Rows]]:
         """The ids of each pass, `segment x words + token`, and the pairs whose texts it has."""
         coded = queries.dictionary_encode()
         query = np.asarray(coded.indices, np.int64)
         asked = self._tokens(coded.dictionary)
         given = self._tokens(texts)
-        for number, members in _groups(query):
-            first = self._cut(asked[number], self.length // 2)
+        for members in _groups(lists):
+            first = self._cut(asked[query[members[0]]], self.length // 2)
             room = self.length - len(first)
             candidates = [self._cut(given[member], room) for member in members]
             for start, stop in self._runs(len(first), [len(each) for each in candidates]):
@@ -157,12 +160,12 @@ class Packer:
         return np.concatenate([ids[: room - 1], ids[-1:]])
 
 
-def _groups(query: Rows) -> Iterator[tuple[int, Rows]]:
-    """Each query and its pairs, in the order they come."""
-    order = np.argsort(query, kind="stable")
-    numbers, first = np.unique(query[order], return_index=True)
-    if len(numbers):
-        yield from zip(numbers.tolist(), np.split(order, first[1:]), strict=True)
+def _groups(lists: pa.Array) -> list[Rows]:
+    """The places of each value, in the order they come."""
+    numbers = np.asarray(lists.dictionary_encode().indices, np.int64)
+    order = np.argsort(numbers, kind="stable")
+    first = np.unique(numbers[order], return_index=True)[1]
+    return np.split(order, first[1:]) if len(first) else []
 
 
 def _shapes(folder: Folder) -> dict[str, tuple[int, ...]]:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_hook
+from transformers import BertModel
 
 from operators.base import Resources
 from operators.errors import ContractError, ModelError
@@ -164,6 +166,18 @@ def test_each_query_has_its_own_list_also_beside_another_of_the_same_text(folder
         assert (
             np.abs(both - teach(pair_table(PAIRS, ids=["q"] * 5))["logit"].to_numpy()).max() > 0.01
         )
+
+
+def test_lists_that_are_scored_whole_share_a_forward_pass(folders, pair_table):
+    step = Teach(Model(str(folders("uni"))), "uni-encoder", layout="arrow", fingerprint="t")
+    passes = []
+    with step.open(Resources(device="cpu", token_budget=4096)) as teach:
+        counted = register_module_forward_hook(
+            lambda module, *_: passes.append(1) if isinstance(module, BertModel) else None
+        )
+        teach(pair_table(PAIRS, ids=["q1", "q2", "q1", "q2", "q2"]))
+        counted.remove()
+    assert len(passes) == 1
 
 
 def refused(folder, layout="isolated"):
