@@ -105,13 +105,15 @@ def pinned(beside: Beside, versions: Mapping[str, tuple[str, int]]) -> Beside:
 
 
 def besides(operator: Operator) -> list[Beside]:
-    """Every table that an operator's fields name, however deep."""
+    """Every table that an operator's fields name, however deep; of sources those by phase."""
     return list(_within(operator))
 
 
 def _within(value: Any) -> list[Beside]:
     if isinstance(value, Beside):
         return [value] if value.named else []
+    if isinstance(value, Source):
+        return [Beside(value.uri, value.phase)] if value.phase else []
     if isinstance(value, tuple | list):
         return [found for item in value for found in _within(item)]
     fields = getattr(value, "__dataclass_fields__", {})

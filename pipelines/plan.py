@@ -5,6 +5,7 @@ Planning reads listings and footers; it writes nothing and imports neither torch
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -144,11 +145,12 @@ def _settled(
 ) -> tuple[Step, ...]:
     """The steps with everything that only the plan knows; the last first, for the others see it."""
     done: list[Step] = []
+    listed = partial(_listed, versions)
     for step in reversed(placed(steps)):
         operator = step.operator
         if isinstance(operator, Settles):
             following = tuple(later.operator for later in done)
-            around = Around(source, versions, own, following, _identified, _listed)
+            around = Around(source, versions, own, following, _identified, listed)
             step = replace(step, operator=operator.settled(around))
         done.insert(0, step)
     return tuple(done)
@@ -165,8 +167,8 @@ def placed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
-def _listed(source: Source) -> Listed:
-    listing = list_source(source)
+def _listed(versions: Mapping[str, tuple[str, int]], source: Source) -> Listed:
+    listing = list_source(resolved(source, versions))
     named = replace(listing.source, unit_bytes=bytes_a_unit(listing.size, ()))
     listing = replace(listing, source=named)
     return Listed(named, cut_units(named, listing), listing.snapshot)

@@ -20,7 +20,7 @@ from operators.mine.ways import Way, asked_by, chosen, open_part
 from operators.storage.parquet import read_group
 from operators.storage.table import Table
 from operators.text.fetch import fetch
-from operators.text.origin import lineage_of, texts_of
+from operators.text.origin import cuts, texts_of
 from pipelines.asking import Recipe, recipe_of
 
 _HIT: list[pa.Field] = [
@@ -30,7 +30,6 @@ _HIT: list[pa.Field] = [
 ]
 HITS = pa.schema([*_HIT, *DOCUMENTS])
 """A hit: the number of its query, its rank from 0, its score, and what is known of the row."""
-_CUTTERS = {"passages", "late-passages", "late-tree"}
 _PASSAGE = [columns.CHAR_START.name, columns.CHAR_STOP.name]
 
 
@@ -92,11 +91,10 @@ def with_texts(found: Found) -> pa.Table:
     if not len(found.hits):
         return assign(found.hits, columns.TEXT, pa.array([], pa.string()))
     source = texts_of(found.table)
-    names = Table(found.table.uri).schema(found.table.version).names
     files, rows, hashes = (
         whole(found.hits[name]) for name in ("source_file", "source_row", "content_hash")
     )
-    if not (set(_PASSAGE) <= set(names) and _cuts(found.table)):
+    if not cuts(found.table):
         return assign(found.hits, columns.TEXT, fetch(source, files, rows, hashes))
     texts = fetch(source, files, rows, None).to_pylist()
     starts, stops = (each.to_pylist() for each in _of_rows(found, _PASSAGE).columns)
@@ -122,16 +120,6 @@ def _encoded(recipe: Recipe, queries: Sequence[str], language: str) -> pa.Table:
         raise ConfigError((f"search: {problem}{hint}",))
     order: Any = pa.array(np.argsort(rows["id"].to_numpy().astype(np.int64)))
     return rows.take(order)
-
-
-def _cuts(table: Beside) -> bool:
-    """Whether a table's rows are passages of what its commit, or its source's, has read."""
-    config = lineage_of(table)["config"]
-    if _CUTTERS & {name for step in config["steps"] for name in step}:
-        return True
-    read = config["read"]
-    of_table = read["format"] == "delta" and not read["text"]
-    return of_table and _cuts(Beside(read["uri"], version=read["version"]))
 
 
 def _of_rows(found: Found, names: list[str]) -> pa.Table:

@@ -19,7 +19,7 @@ from operators.distil.targets import LOGITS, TARGETS
 from operators.distil.teachers import fingerprints_of
 from operators.distil.triples import MINED, schema_of
 from operators.errors import ConfigError
-from operators.text.origin import field_of
+from operators.text.origin import field_of, recorded_field
 from operators.text.source import Names, Source
 
 
@@ -97,7 +97,7 @@ class Distil:
             scores=scores,
             teachers=fingerprints_of(scores, self.teachers) if scores.named else (),
             queries=self.queries or field_of(mined, "mine", "queries"),
-            documents=self.documents or field_of(mined, "mine", "documents"),
+            documents=self.documents or recorded_field(mined, "mine", "documents"),
         )
 
     @contextmanager

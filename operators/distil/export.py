@@ -106,7 +106,8 @@ def _source(table: Beside, name: str) -> Source:
         except (TableError, KeyError, TypeError):
             continue
     problem = f"its commit does not say where the texts of its {name} are"
-    raise TableError(table.uri, f"{problem}; only tables of mine and distil can be exported")
+    hint = "only tables of mine and distil that know their texts can be exported"
+    raise TableError(table.uri, f"{problem}; {hint}")
 
 
 def _labels_of(table: Beside, wanted: Wanted, layout: Format) -> str:

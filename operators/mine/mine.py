@@ -26,8 +26,8 @@ from operators.mine.rules import schema as rules_schema
 from operators.mine.selection import Selection
 from operators.mine.sources import Bm25, Dense, Late, Lexical
 from operators.mine.summary import summary
+from operators.mine.texts import check_by_id, texts_behind
 from operators.storage.uri import absolute
-from operators.text.origin import texts_of
 from operators.text.source import Source
 
 if TYPE_CHECKING:
@@ -71,11 +71,14 @@ class Mine:
     teacher: str = ""
     """Its fingerprint, how that begins, its kind or model; empty where there is one teacher."""
     documents: Source | None = None
-    """Texts of the documents, where BM25 alone searches; a vectors table tells its own."""
+    """The documents' texts: what BM25 alone searches; beside a vectors table, which tells its own,
+    a Delta table that has them by id."""
     queries: Source | None = None
     """Texts of the queries; filled in by the plan."""
     judgments: str = ""
     """Digest of the judgments, set by the plan."""
+    texts: str = ""
+    """Digest of the table in which texts are found by id, set by the plan; else empty."""
 
     @field_validator("rules")
     @classmethod
@@ -147,31 +150,45 @@ class Mine:
         lexical = tuple(each_source.settled(each, around) for each in self.lexical)
         late = tuple(each_source.settled(each, around) for each in self.late)
         tables: tuple[Dense | Lexical | Late, ...] = (*dense, *lexical, *late)
-        documents = texts_of(tables[0].vectors) if tables else self.documents
-        if documents is None:
-            raise ConfigError(("mine: bm25 alone needs 'documents', the texts that it searches",))
-        bm25 = self.bm25
-        if bm25 is not None:
-            listed = around.list_source(documents)
-            bm25 = replace(bm25, units=listed.units, snapshot=listed.snapshot)
-            documents = listed.source
         each_source.check_needs(self.name, tables, self._needs())
         each_source.check_depth(tables, self.selection.range_max)
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
         return replace(
-            self,
+            self._with_texts(around, tables[0].vectors if tables else None),
             dense=dense,
             lexical=lexical,
             late=late,
-            bm25=bm25,
-            documents=documents,
             queries=self.queries or each_source.texts_of_queries(around.source),
             scores=scores,
             teacher=fingerprints_of(scores, wanted)[0] if scores.named else "",
             qrels=replace(self.qrels, uri=absolute(self.qrels.uri)),
             judgments=self.qrels.digest(),
         )
+
+    def _with_texts(self, around: Around, first: Beside | None) -> Self:
+        """The documents' texts where the config names them, else behind the first table."""
+        settled_before = bool(self.judgments) and not self.texts
+        named = None if first is not None and settled_before else self.documents
+        documents = named
+        if documents is None:
+            if first is None:
+                needed = "bm25 alone needs 'documents', the texts that it searches"
+                raise ConfigError((f"mine: {needed}",))
+            documents = texts_behind(first, self._reader())
+        if documents is None or (named is None and self.bm25 is None):
+            return replace(self, documents=documents)
+        listed = around.list_source(documents)
+        bm25 = self.bm25 and replace(self.bm25, units=listed.units, snapshot=listed.snapshot)
+        if named is not None and first is not None:
+            check_by_id(listed.source)
+            return replace(self, documents=listed.source, bm25=bm25, texts=listed.snapshot)
+        return replace(self, documents=listed.source, bm25=bm25)
+
+    def _reader(self) -> str:
+        """What reads the documents' texts while mining, if anything does."""
+        rules = (f"rule {each.name!r}" for each in self.asked_rules() if "texts" in each.needs)
+        return next(rules, "") if self.bm25 is None else "bm25"
 
     def _needs(self) -> set[str]:
         """What rules, sources and the selection read beyond ids and hashes."""

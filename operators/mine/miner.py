@@ -25,6 +25,7 @@ from operators.mine.pool import Asked, Pairs, Places, Pool, Scores
 from operators.mine.rules import Rule, apply
 from operators.mine.selection import select
 from operators.mine.sources import Dense
+from operators.mine.texts import placed
 from operators.mine.unit import Judged
 from operators.teach.stored import StoredScores
 from operators.text.fetch import fetch
@@ -119,7 +120,11 @@ class Miner:
         rows = np.unique(np.concatenate(every))
         rows = rows[rows >= 0]
         ranked = [Ranked(_among(rows, each.documents), each.scores) for each in nearest]
-        pool = fuse(ranked, first.documents(rows), self.mine.fusion)
+        documents = first.documents(rows)
+        if self.mine.texts:
+            assert self.mine.documents is not None
+            documents = placed(documents, self.mine.documents)
+        pool = fuse(ranked, documents, self.mine.fusion)
         pool = filled(pool, _among(rows, drawn))
         unscored = np.flatnonzero(np.isnan(pool.score))
         if len(unscored):

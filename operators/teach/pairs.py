@@ -1,6 +1,6 @@
 """The operator that turns mined rows into the pairs that teachers have yet to score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from operators.contract import extend, require, without
 from operators.errors import ConfigError
 from operators.teach.protocol import Scoring
 from operators.teach.stored import known, pair_ids
-from operators.text.origin import field_of
+from operators.text.origin import field_of, recorded_field
 from operators.text.source import Source
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
@@ -96,15 +96,17 @@ class Pairs:
         if not steps:
             raise ConfigError(("pairs: no teach step follows it",))
         mined = Beside(around.source.uri, version=around.source.version)
+        texts = any(step.reads_texts for step in steps)
+        found: Callable[..., Source | None] = field_of if texts else recorded_field
         return replace(
             self,
             queries=field_of(mined, "mine", "queries"),
-            documents=field_of(mined, "mine", "documents"),
+            documents=found(mined, "mine", "documents"),
             teachers=tuple(step.fingerprint for step in steps),
             listwise=tuple(step.fingerprint for step in steps if step.whole),
             known=around.own,
             answer=_answer(steps),
-            texts=any(step.reads_texts for step in steps),
+            texts=texts,
         )
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
@@ -114,17 +116,17 @@ class Pairs:
 
     @contextmanager
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
-        if self.queries is None or self.documents is None:
+        if self.queries is None or (self.texts and self.documents is None):
             raise ConfigError(("pairs: the plan has not named the sources of its texts",))
         yield partial(self._pairs, self.queries, self.documents)
 
-    def _pairs(self, queries: Source, documents: Source, table: pa.Table) -> pa.Table:
+    def _pairs(self, queries: Source, documents: Source | None, table: pa.Table) -> pa.Table:
         flat = _flat(table)
         every = {True: _unique(flat, ["row"]), False: _unique(flat, [])}
         teachers = dict.fromkeys(self.teachers)
         found = [self._new(_of(name, every[name in self.listwise]), name) for name in teachers]
         rows = pa.concat_tables([*found, _of("", flat.slice(0, 0))])
-        if self.texts:
+        if self.texts and documents is not None:
             rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
             rows = rows.append_column(columns.TEXT, _texts(documents, rows, "doc"))
         if self.answer:

@@ -4,10 +4,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from operators import columns
 from operators.beside import Beside
 from operators.errors import TableError
 from operators.storage.table import Table
 from operators.text.source import Source
+
+_CUTTERS = {"passages", "late-passages", "late-tree"}
+_PLACE = {columns.CHAR_START.name, columns.CHAR_STOP.name}
+"""What a passage has of the place where it was cut, and no other row."""
 
 
 def lineage_of(table: Beside) -> dict[str, Any]:
@@ -30,12 +35,35 @@ def texts_of(table: Beside) -> Source:
     return source
 
 
+def cuts(table: Beside) -> bool:
+    """Whether a table's rows are passages of what its commit, or its source's, has read."""
+    if not {*Table(table.uri).schema(table.version).names} >= _PLACE:
+        return False
+    config = lineage_of(table)["config"]
+    if _CUTTERS & {name for step in config["steps"] for name in step}:
+        return True
+    read = config["read"]
+    of_table = read["format"] == "delta" and not read["text"]
+    return of_table and cuts(Beside(read["uri"], version=read["version"]))
+
+
 def field_of(table: Beside, operator: str, field: str) -> Source:
-    """A source that the commit recorded as a field of one of its steps."""
+    """A source that the commit recorded as a field of one of its steps; TableError for none."""
+    found = recorded_field(table, operator, field)
+    if found is None:
+        problem = (
+            f"its commit records no {operator} step with {field}, so their texts are not known"
+        )
+        raise TableError(table.uri, f"{problem}; name {field} there and run it again")
+    return found
+
+
+def recorded_field(table: Beside, operator: str, field: str) -> Source | None:
+    """A source that the commit recorded as a field of one of its steps; None for none."""
     for step in lineage_of(table)["config"]["steps"]:
         if step.get(operator, {}).get(field) is not None:
             return _source(table, step[operator][field])
-    raise TableError(table.uri, f"its commit records no {operator} step with {field}")
+    return None
 
 
 def _source(table: Beside, recorded: Any) -> Source:

@@ -80,7 +80,7 @@ SOURCES: dict[str, Any] = {
     "inbook": {},
 }
 NO_SOURCE = {"qrels", "depth", "fusion", "rules", "selection", "audit", "scores", "teacher"}
-SET_BY_PLAN = {"documents", "queries", "judgments"}
+SET_BY_PLAN = {"documents", "queries", "judgments", "texts"}
 ASK = {"template": "{text} {query}:", "answers": ["the", "of"]}
 TEACHES: dict[str, dict[str, Any]] = {
     "cross-encoder": {"model": "cross"},
