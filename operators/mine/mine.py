@@ -76,7 +76,7 @@ class Mine:
     queries: Source | None = None
     """Texts of the queries; filled in by the plan."""
     judgments: str = ""
-    """Digest of the judgments, set by the plan."""
+    """Digest of the judgments, set by the plan; a worker that reads others fails."""
     texts: str = ""
     """Digest of the table in which texts are found by id, set by the plan; else empty."""
 

@@ -57,7 +57,7 @@ class Miner:
     @classmethod
     def of(cls, mine: "Mine", ask: Ask) -> Self:
         """The miner of an operator whose indexes' parts are reached through `ask`."""
-        qrels = mine.qrels.read()
+        qrels = mine.qrels.read_as(mine.judgments)
         relevant = qrels.filter(pc.greater_equal(qrels["relevance"], mine.qrels.relevant))
         counts = relevant.group_by("query_id").aggregate([("doc_id", "count")])["doc_id_count"]
         most = int(pc.max(counts).as_py() or 0)

@@ -66,9 +66,17 @@ class Qrels:
         highest = highest.rename_columns(["query_id", "doc_id", "relevance"])
         return highest.sort_by([("query_id", "ascending"), ("doc_id", "ascending")])
 
-    def digest(self) -> str:
-        """Hex digest of what `read` gives and of what its grades mean."""
-        table = self.read().combine_chunks()
+    def read_as(self, planned: str) -> pa.Table:
+        """What `read` gives; SourceError where its digest is not the one that was planned with."""
+        table = self.read()
+        if planned and self.digest(table) != planned:
+            problem = "the judgments have changed since the plan was made; run again"
+            raise SourceError(self.uri, problem)
+        return table
+
+    def digest(self, read: pa.Table | None = None) -> str:
+        """Hex digest of what `read` gives, or gave, and of what its grades mean."""
+        table = (self.read() if read is None else read).combine_chunks()
         hashed = blake2b(json.dumps([self.relevant, sorted(self.neutral)]).encode(), digest_size=16)
         for name in ("query_id", "doc_id"):
             hashed.update(pc.binary_length(table[name]).to_numpy().tobytes())

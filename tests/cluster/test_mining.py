@@ -10,8 +10,10 @@ from cluster.cli import status
 from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
+from operators.errors import SourceError
 from operators.storage.table import Table
 from pipelines.config import parse
+from pipelines.plan import plan_phase
 from tests.lake import Lake
 from tests.pipeline_builders import lineage_of, quarantined, rows_of
 
@@ -155,3 +157,18 @@ def test_the_audit_is_told_with_texts_to_read(lake, capsys) -> None:
 def test_queries_without_a_positive_in_the_index_are_named(lake) -> None:
     mined(lake)
     assert {("q28", "no positive"), ("q29", "no positive")} <= quarantined(lake.table("negatives"))
+
+
+def test_a_worker_that_reads_other_judgments_than_the_plan_fails(lake, tmp_path) -> None:
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq00\td000\t1\n")
+    config = lake.config(last="negatives", mine={"qrels": {"uri": str(qrels)}, "bm25": None})
+    phase = parse(yaml.safe_dump(config, sort_keys=False)).phases[-1]
+    tables = {each: (lake.table(each), 0) for each in ("documents", "queries")}
+    mine = plan_phase(phase, tables).phase.steps[0].operator
+    with mine.open():
+        pass
+    with qrels.open("a") as file:
+        file.write("q01\td001\t1\n")
+    with pytest.raises(SourceError, match="the judgments have changed"), mine.open():
+        pass

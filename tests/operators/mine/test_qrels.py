@@ -160,3 +160,12 @@ def test_identity_is_what_is_judged_and_what_grades_mean_not_how_it_is_stored(tm
     moved = [("q21", "d", 1.0)], [("q2", "1d", 1.0)]
     ids = {Qrels(stored(tmp_path, "c.tsv", lines(rows))).digest() for rows in moved}
     assert len(ids) == 2
+
+
+def test_judgments_are_read_only_as_they_were_planned_with(tmp_path) -> None:
+    qrels = Qrels(stored(tmp_path, "a.tsv", lines(ROWS)))
+    planned = qrels.digest()
+    assert qrels.read_as(planned).equals(qrels.read())
+    stored(tmp_path, "a.tsv", lines(ROWS[1:]))
+    with pytest.raises(SourceError, match="the judgments have changed since the plan was made"):
+        qrels.read_as(planned)
