@@ -104,6 +104,14 @@ class Mine:
             raise ValueError(f"two sources are named alike: {', '.join(names)}; give them names")
         return self
 
+    @model_validator(mode="after")
+    def _weighs_each_source(self) -> Self:
+        weights, sources = self.fusion.weights, len(self.source_names)
+        if weights and len(weights) != sources:
+            told = f"{len(weights)} for {sources} sources ({', '.join(self.source_names)})"
+            raise ValueError(f"fusion.weights: {told}; give one a source")
+        return self
+
     @property
     def index_names(self) -> tuple[str, ...]:
         """The names of the sources that are searched, in the order of their indexes."""

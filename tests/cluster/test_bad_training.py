@@ -30,6 +30,7 @@ def run(lake: Lake, **changes: Any) -> int:
         ({"rules": ["siblings"]}, 2, "mine needs column 'parent_id'"),
         ({"dense": [], "bm25": None}, 2, "nothing proposes candidates"),
         ({"dense": []}, 2, "bm25 alone needs 'documents'"),
+        ({"fusion": {"weights": [2]}}, 2, "fusion.weights: 1 for 2 sources (dense, bm25)"),
         ({"dense": [{"vectors": {"phase": "docs"}}]}, 2, "no earlier phase 'docs'"),
         ({"dense": [{"vectors": {"uri": "/nowhere"}}]}, 1, "/nowhere: there is no Delta table"),
         ({"dense": [{"vectors": {}}]}, 2, "a source needs 'vectors'"),
