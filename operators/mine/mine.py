@@ -112,6 +112,15 @@ class Mine:
             raise ValueError(f"fusion.weights: {told}; give one a source")
         return self
 
+    @model_validator(mode="after")
+    def _is_deep_enough(self) -> Self:
+        wanted = self.selection.range_min + self.selection.negatives
+        most = self.depth * len(self.source_names)
+        if 0 < most < wanted and self.selection.shortage != "random":
+            told = f"range_min and negatives ask for {wanted}"
+            raise ValueError(f"depth {self.depth} gives at most {most} candidates and {told}")
+        return self
+
     @property
     def index_names(self) -> tuple[str, ...]:
         """The names of the sources that are searched, in the order of their indexes."""
@@ -159,7 +168,7 @@ class Mine:
         late = tuple(each_source.settled(each, around) for each in self.late)
         tables: tuple[Dense | Lexical | Late, ...] = (*dense, *lexical, *late)
         each_source.check_needs(self.name, tables, self._needs())
-        each_source.check_depth(tables, self.selection.range_max)
+        each_source.check_depth(tables, max(self.depth, self.selection.range_max))
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
         return replace(

@@ -39,6 +39,12 @@ def run(lake: Lake, **changes: Any) -> int:
             2,
             "500 candidates are asked for, and",
         ),
+        ({"depth": 500}, 2, "500 candidates are asked for, and"),
+        (
+            {"depth": 9, "selection": {"range_min": 15, "negatives": 4}},
+            2,
+            "depth 9 gives at most 18 candidates and range_min and negatives ask for 19",
+        ),
         ({"selection": {"negatives": 9, "range_max": 5}}, 2, "leaves no room for 9 negatives"),
         ({"qrels": {"uri": "/nowhere.tsv"}}, 1, "/nowhere.tsv"),
         ({"dense": [{"vectors": {"phase": "documents"}, "column": "bits"}]}, 2, "'bits'"),
