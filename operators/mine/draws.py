@@ -54,7 +54,10 @@ def uniforms(bits: Keys) -> Draws:
 
 
 def drawn_rows(query_ids: pa.Array, seed: int, rows: int, count: int) -> Places:
-    """(q, count) rows of `rows`, drawn by (seed, query id); -1 where one would be repeated."""
+    """(q, count) rows of `rows`, drawn by (seed, query id); -1 where one would be repeated.
+
+    They are numbers: documents in another order, or one more, give other documents.
+    """
     bits = mixed(keys(query_ids, seed, "fill")[:, None], np.arange(count, dtype=np.uint64)[None])
     drawn = (uniforms(bits) * rows).astype(np.int64)
     if not rows:

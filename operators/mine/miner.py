@@ -148,7 +148,7 @@ class Miner:
 
     def _drawn(self, asked: Asked) -> Places:
         selection = self.mine.selection
-        wanted = _FILL * selection.negatives if selection.shortage == "random" else 0
+        wanted = _FILL * selection.most if selection.shortage == "random" else 0
         return drawn_rows(asked.ids, selection.seed, len(self.indexes[0]), wanted)
 
     def _case(

@@ -92,6 +92,13 @@ def test_local_negatives_have_the_kind_of_the_positive(config) -> None:
         assert kinds.count(f"k{number}") >= 3
 
 
+def test_what_is_drawn_at_random_fills_the_places_of_local_negatives_too(config) -> None:
+    selection = {"negatives": 1, "local": 8, "shortage": "random"}
+    rows = mined(config("drawn", depth=1, selection=selection))
+    assert [len(row["negative_ids"]) for row in rows.values()] == [9] * 4
+    assert all(row["short"] for row in rows.values())
+
+
 def test_what_knows_no_parents_and_what_cancels_out_is_refused(config, tmp_path, capsys) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(config("plain", inbook={}))
