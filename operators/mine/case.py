@@ -51,9 +51,13 @@ class Rule(Protocol):
 
 
 def judged_among(pool: Pool, pairs: Pairs) -> Marks:
-    """Which candidates are one of the (query, document) pairs."""
-    width = len(pool.documents)
-    marks: Marks = np.isin(pool.query * width + pool.document, pairs.query * width + pairs.document)
+    """Which candidates have the id of one of the (query, document) pairs.
+
+    A source without a table may have an id twice: both rows are that document.
+    """
+    number, width = encoded(pool.documents["id"]), len(pool.documents)
+    judged = pairs.query * width + number[pairs.document]
+    marks: Marks = np.isin(pool.query * width + number[pool.document], judged)
     return marks
 
 

@@ -30,7 +30,7 @@ class Index(Protocol):
         ...
 
     def locate(self, ids: pa.Array) -> Rows:
-        """The row of each id, -1 where it is absent."""
+        """The first row of each id, -1 where it is absent."""
         ...
 
     def children(self, parents: pa.Array) -> tuple[Rows, Places]:
@@ -58,7 +58,7 @@ class Part(Protocol):
         ...
 
     def locate(self, ids: pa.Array) -> Rows:
-        """The row of each id, -1 where the part has it not."""
+        """The part's first row of each id, -1 where it has none."""
         ...
 
     def children(self, parents: pa.Array) -> tuple[Rows, Places]:
@@ -96,8 +96,10 @@ class Parts:
         return pa.concat_tables([DOCUMENTS.empty_table(), *self.ask("documents", rows)])
 
     def locate(self, ids: pa.Array) -> Rows:
-        found: Rows = np.maximum.reduce(self.ask("locate", ids))
-        return found
+        absent = np.iinfo(np.int64).max
+        found = [np.where(rows < 0, absent, rows) for rows in self.ask("locate", ids)]
+        least: Rows = np.minimum.reduce(found)
+        return np.where(least == absent, -1, least)
 
     def children(self, parents: pa.Array) -> tuple[Rows, Places]:
         rows, owners = zip(*self.ask("children", parents), strict=True)

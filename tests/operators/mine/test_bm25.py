@@ -132,6 +132,16 @@ def test_what_is_held_while_texts_are_inverted_is_little_more_than_what_stays(tm
     assert most < 3.5 * (part.inverted.document.nbytes + part.inverted.weight.nbytes)
 
 
+@pytest.mark.parametrize("of", [1, 3, 7])
+def test_an_id_that_comes_twice_is_found_at_its_first_row_however_it_is_cut(tmp_path, of) -> None:
+    rows = [(f"d{row}", text) for row, text in enumerate(sentences(8, 300))]
+    rows += [("d7", "the same, edited")]
+    corpora.put(str(tmp_path), docs__jsonl=corpora.encode("jsonl", rows))
+    listing, units = corpora.planned(Source(uri=str(tmp_path), unit_bytes=4000))
+    index = opened(Bm25Index(listing.source, units), of)
+    assert index.locate(pa.array(["d7", "d299", "nowhere"])).tolist() == [7, 299, -1]
+
+
 def test_bad_rows_are_not_searched(tmp_path) -> None:
     rows = [("a", "red apple"), ("b", None), ("c", "green apple")]
     corpora.put(str(tmp_path), docs__jsonl=corpora.encode("jsonl", rows))

@@ -12,6 +12,13 @@ def test_a_positive_of_one_query_may_be_a_negative_of_another() -> None:
     assert dropped(case, Positives()) == [{"d0"}, {"d1"}]
 
 
+def test_another_row_with_the_id_of_a_positive_goes_too() -> None:
+    twice = pa.array(["d0", "d0", "d2"])
+    documents = table_of(["a text", "the text, edited", "other"]).set_column(0, "id", twice)
+    case = simple([[0.9, 0.8, 0.7]], pairs((0, 0, 0.9)), documents=documents)
+    assert Positives().drops(case).tolist() == [True, True, False]
+
+
 def test_what_has_no_finite_score_goes() -> None:
     case = simple([[0.9, NAN, -float("inf"), float("inf"), 0.0]], pairs())
     assert dropped(case, NoScore()) == [{"d1", "d2", "d3"}]
