@@ -10,8 +10,7 @@ from operators.mine.case import place_of
 from operators.mine.fuse import Ranked
 from operators.mine.index import Index
 from operators.mine.pool import Asked, Places
-from operators.mine.ties import by_id
-from operators.mine.topk import Hits
+from operators.mine.ties import ranks
 from operators.mine.unit import Judged
 
 
@@ -54,9 +53,16 @@ def _ranked(first: Index, asked: Asked, query: Places, row: Places, depth: int) 
     order = np.lexsort((-value, query))
     query, row, value = query[order], row[order], value[order]
     place = place_of(query)
-    most = int(place.max(initial=-1)) + 1
-    rows = np.full((len(asked), most), -1, np.int64)
-    scores = np.full((len(asked), most), -np.inf, np.float32)
-    rows[query, place], scores[query, place] = row, value
-    found = by_id(Hits(scores, rows), first.documents, depth)
-    return Ranked(found.rows, found.scores)
+    last = np.full(len(asked), -np.inf, value.dtype)
+    last[query[place == depth - 1]] = value[place == depth - 1]
+    few = (place < depth) | (value == last[query])  # one large parent makes no wide matrix
+    query, row, value = query[few], row[few], value[few]
+    distinct, which = np.unique(row, return_inverse=True)
+    by_id = ranks(first.documents(distinct)["id"])[which]
+    order = np.lexsort((by_id, -value, query))
+    place = place_of(query)  # the order leaves the queries where they are
+    order, place = order[place < depth], place[place < depth]
+    shape = (len(asked), int(place.max(initial=-1)) + 1)
+    rows, scores = np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32)
+    rows[query[order], place], scores[query[order], place] = row[order], value[order]
+    return Ranked(rows, scores)

@@ -1,5 +1,7 @@
 """In-book candidates: the passages of the positives' parents but the positives, nearest first."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -74,3 +76,34 @@ def test_they_are_what_the_definition_says_however_the_index_is_cut(world, seed,
         assert rows == wanted[:depth]
         scores = found.scores[each][: len(rows)]
         assert scores.tolist() == [float(matrix[each] @ vectors[r]) for r in rows]
+
+
+def test_one_large_parent_takes_no_memory_for_every_query_of_the_unit(tmp_path):
+    children, queries = 4000, 1000
+    matrix = np.random.default_rng(0).random((children, DIM), np.float32)
+    table = pa.table(
+        [
+            [f"d{n}" for n in range(children)],
+            pa.array([b""] * children, pa.binary()),
+            ["book"] * children,
+            ["f"] * children,
+            range(children),
+            to_column(matrix),
+        ],
+        schema=pa.schema(FIELDS),
+    )
+    uri = str(tmp_path / "vectors")
+    Table(uri).commit(-1, table.schema, [write_shard(uri, "r", "u0", table, {})], {}, "key")
+    parts, one = index(uri, 1), np.ones(1)
+    judged = Judged(np.zeros(1, np.int64), np.zeros(1, np.int64), one, one > 0)
+    vectors = np.zeros((queries, DIM), np.float32)
+    vectors[0] = 1
+    asked = Asked(pa.array([f"q{n}" for n in range(queries)]), pa.nulls(queries), vectors)
+    tracemalloc.start()
+    found = siblings(parts, asked, judged, 7)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    nearest = 1 + np.argsort(-matrix[1:].sum(axis=1))[:7]
+    assert found.documents[0].tolist() == nearest.tolist()
+    assert (found.documents[1:] == -1).all()
+    assert most < 16e6  # the queries times the children take 48 MB
