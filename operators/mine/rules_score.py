@@ -1,11 +1,10 @@
 """Rules by the score that the search gave: how near to the positive, how near at all.
 
-A rule that compares with the positive takes the `lowest` of a query's positives, so that a kept
-candidate is far enough from all of them; `each` takes the highest, so that it is far enough from
-at least one: then every (query, positive) must be cut again when pairs are made.
+A rule that compares with the positive takes the lowest of a query's positives, so that a kept
+candidate is far enough from all of them: in training it stands beside each.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +14,6 @@ from operators.base import STRICT
 from operators.mine.case import Case
 from operators.mine.pool import Marks, Pairs, Scores
 
-Against = Literal["lowest", "each"]
 _SCORES = frozenset({"scores"})
 
 
@@ -27,13 +25,12 @@ class AbsoluteMargin:
     """
 
     margin: Annotated[float, Field(ge=0)] = 0.05
-    against: Against = "lowest"
 
     name: ClassVar[str] = "absolute-margin"
     needs: ClassVar[frozenset[str]] = _SCORES
 
     def drops(self, case: Case) -> Marks:
-        positive = reference(case.positives, len(case.asked), self.against)[case.pool.query]
+        positive = reference(case.positives, len(case.asked))[case.pool.query]
         kept: Marks = case.pool.score + self.margin <= positive
         return ~kept
 
@@ -46,13 +43,12 @@ class RelativeMargin:
     """
 
     margin: Annotated[float, Field(ge=0, le=1)] = 0.05
-    against: Against = "lowest"
 
     name: ClassVar[str] = "relative-margin"
     needs: ClassVar[frozenset[str]] = _SCORES
 
     def drops(self, case: Case) -> Marks:
-        positive = reference(case.positives, len(case.asked), self.against)
+        positive = reference(case.positives, len(case.asked))
         most = (positive - np.abs(positive) * self.margin)[case.pool.query]
         kept: Marks = case.pool.score <= most
         return ~kept
@@ -67,13 +63,12 @@ class NvMine:
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.95
-    against: Against = "lowest"
 
     name: ClassVar[str] = "nv-mine"
     needs: ClassVar[frozenset[str]] = _SCORES
 
     def drops(self, case: Case) -> Marks:
-        positive = reference(case.positives, len(case.asked), self.against)
+        positive = reference(case.positives, len(case.asked))
         most = np.where(positive > 0, positive * self.share, -np.inf)[case.pool.query]
         kept: Marks = case.pool.score < most
         return ~kept
@@ -107,9 +102,8 @@ class MinScore:
         return marks
 
 
-def reference(positives: Pairs, queries: int, against: Against) -> Scores:
-    """One score a query: of its lowest or its highest positive; NaN where none has a score."""
+def reference(positives: Pairs, queries: int) -> Scores:
+    """One score a query: of its lowest positive; NaN where none has a score."""
     found = np.full(queries, np.nan, np.float32)
-    nearest = np.fmin if against == "lowest" else np.fmax
-    nearest.at(found, positives.query, positives.score.astype(np.float32, copy=False))
+    np.fmin.at(found, positives.query, positives.score.astype(np.float32, copy=False))
     return found

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from operators.base import STRICT
 from operators.mine.case import Case, TeacherScores
 from operators.mine.pool import Marks, Pairs, Scores
-from operators.mine.rules_score import Against, reference
+from operators.mine.rules_score import reference
 
 Unscored = Literal["keep", "drop"]
 Scale = Literal["sigmoid", "raw"]
@@ -24,7 +24,6 @@ class LgMine:
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.95
-    against: Against = "lowest"
     scale: Scale = "sigmoid"
     unscored: Unscored = "keep"
     """What becomes of a candidate where it, or every positive of the query, has no score."""
@@ -35,7 +34,7 @@ class LgMine:
     def drops(self, case: Case) -> Marks:
         teacher, judged = _teacher(case, self.name), case.positives
         known = Pairs(*judged[:2], _scaled(teacher(judged.query, judged.document), self.scale))
-        positive = reference(known, len(case.asked), self.against)
+        positive = reference(known, len(case.asked))
         least = (positive - np.abs(positive) * (1 - self.share))[case.pool.query]
         scores = _scaled(teacher(case.pool.query, case.pool.document), self.scale)
         unscored = np.isnan(scores) | np.isnan(least)

@@ -26,6 +26,11 @@ def run(lake: Lake, **changes: Any) -> int:
     [
         ({"rules": ["nv-min"]}, 2, "no rule 'nv-min'; did you mean 'nv-mine'?"),
         ({"rules": [{"nv-mine": {"shar": 1}}]}, 2, "rule 'nv-mine' has no option 'shar'"),
+        (
+            {"rules": [{"nv-mine": {"against": "each"}}]},
+            2,
+            "has no option 'against'; it has: share",
+        ),
         ({"rules": ["lg-mine"]}, 2, "rule 'lg-mine' asks a teacher; name its table"),
         ({"rules": ["siblings"]}, 2, "mine needs column 'parent_id'"),
         ({"dense": [], "bm25": None}, 2, "nothing proposes candidates"),

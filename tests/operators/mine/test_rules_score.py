@@ -45,14 +45,13 @@ def test_the_relative_margin_moves_down_also_from_a_negative_score() -> None:
 
 
 @pytest.mark.parametrize("rule", [AbsoluteMargin, RelativeMargin, NvMine])
-def test_of_several_positives_the_lowest_bounds_all_and_each_bounds_its_own(rule) -> None:
+def test_of_several_positives_the_lowest_bounds_all(rule) -> None:
     case = simple([[1.0, 0.9, 0.8, 0.6, 0.4]], pairs((0, 0, 1.0), (0, 3, 0.6)))
     assert dropped(case, rule()) == [{"d0", "d1", "d2", "d3"}]
-    assert dropped(case, rule(against="each")) == [{"d0"}]
 
 
 def test_a_positive_without_a_score_bounds_nothing_where_another_has_one() -> None:
-    found = reference(pairs((0, 0, NAN), (0, 1, 0.5), (0, 2, 0.75)), 2, "lowest")
+    found = reference(pairs((0, 0, NAN), (0, 1, 0.5), (0, 2, 0.75)), 2)
     assert found[0] == 0.5
     assert np.isnan(found[1])
 
@@ -66,7 +65,7 @@ def test_caps_keep_what_lies_just_on_them() -> None:
 @given(st.integers(0, 10_000))
 def test_with_no_margin_all_that_scores_below_the_positive_stays(seed) -> None:
     case = world(seed).case(range(6))
-    lowest = reference(case.positives, 6, "lowest")[case.pool.query]
+    lowest = reference(case.positives, 6)[case.pool.query]
     for rule in (AbsoluteMargin(margin=0), RelativeMargin(margin=0)):
         assert np.array_equal(~rule.drops(case), case.pool.score <= lowest)
     below = (case.pool.score < lowest) & (lowest > 0)

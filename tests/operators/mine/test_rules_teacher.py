@@ -43,7 +43,6 @@ def test_an_unscored_pair_stays_or_goes_by_a_named_choice() -> None:
 def test_the_lowest_positive_by_the_teacher_counts() -> None:
     case = taught([[4.0, 0.0, 1.0, -1.0]], (0, 0), (0, 1))
     assert dropped(case, LgMine()) == [{"d0", "d1", "d2"}]
-    assert dropped(case, LgMine(against="each")) == [{"d0"}]
 
 
 @pytest.mark.parametrize("rule", [LgMine(), Teacher(relevant=0)])
