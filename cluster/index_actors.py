@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from cluster.answers import answer
 from operators.base import Ask, ParallelMap, Searches
 from operators.errors import CorpusmillError
 from pipelines.work import Job
@@ -40,7 +41,7 @@ class AskActors:
 
     def __call__(self, place: int, method: str, *arguments: Any) -> list[Any]:
         shared = [ray.put(argument) for argument in arguments]
-        answers: list[Any] = ray.get(
+        answers: list[Any] = answer(
             [actor.call.remote(place, method, *shared) for actor in self.actors]
         )
         return answers

@@ -16,6 +16,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.data.exceptions import ExecutionTimeoutError
 
 from cluster import settings
+from cluster.answers import answer
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
 from cluster.growth import grown
 from cluster.index_actors import held
@@ -92,7 +93,7 @@ class RayRunner:
         for _ in range(_NODES_LOST):
             running = task.remote(job, unit, begin, end)
             try:
-                outcomes: list[Outcome] = ray.get(running, timeout=self.tuning.no_progress_seconds)
+                outcomes: list[Outcome] = answer(running, self.tuning.no_progress_seconds)
             except ray.exceptions.GetTimeoutError:
                 ray.cancel(running, force=True)
                 if job.folder.begun(unit.id, ALONE) == before:  # it waited: no row is to blame
@@ -110,7 +111,7 @@ class RayRunner:
         task: Any = ray.remote(_applied)
         shared = ray.put(work)
         running = deque(task.remote(shared, item) for item in items)
-        return (_fetched(running.popleft()) for _ in items)
+        return (answer(running.popleft()) for _ in items)
 
 
 def _outcomes(data: Dataset) -> Outcomes:
@@ -128,16 +129,6 @@ def _outcomes(data: Dataset) -> Outcomes:
 def _alone(job: Job, unit: Unit, begin: int, end: int) -> list[Outcome]:
     job.folder.mark_attempt(unit.id, ALONE)
     return process_alone(job, unit, begin, end)
-
-
-def _fetched(running: Any) -> Any:
-    """The result of a task, or its own error: Ray's has the trace of another process for words."""
-    try:
-        return ray.get(running)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, CorpusmillError):
-            raise error.cause from None
-        raise
 
 
 def _applied(work: Callable[[I], R], item: I) -> R:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT, Resources, Transform
 from operators.contract import require
+from operators.errors import ModelError
 from operators.text.source import Source
 from pipelines.spec import Gate, Phase, Pipeline, Step, Write
 
@@ -83,6 +85,20 @@ class Hang(_OnWord):
     @contextmanager
     def open(self, on: Resources = ON) -> Iterator[Transform]:
         yield partial(_hang, self.word)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Shut(_OnWord):
+    """Do not open while there is a file named `word`; rows stay as they are."""
+
+    name: ClassVar[str] = "shut"
+    loads_model: ClassVar[bool] = True
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        if Path(self.word).exists():
+            raise ModelError("m", "it is shut")
+        yield lambda table: table
 
 
 def poisoned(docs: str, table: str) -> Pipeline:
