@@ -8,6 +8,7 @@ from typing import Any
 import ray
 
 from cluster.answers import answer
+from cluster.stalled import unopened
 from operators.base import Ask, ParallelMap, Searches
 from operators.errors import CorpusmillError
 from pipelines.work import Job
@@ -26,10 +27,14 @@ class IndexPart:
         except CorpusmillError as error:
             self.fault = error
 
-    def call(self, place: int, method: str, *arguments: Any) -> Any:
-        """What a method of the part answers; what kept the part from opening is raised here."""
+    def opened(self) -> None:
+        """Raise what kept the part from opening."""
         if self.fault is not None:
             raise self.fault
+
+    def call(self, place: int, method: str, *arguments: Any) -> Any:
+        """What a method of the part answers; what kept the part from opening is raised here."""
+        self.opened()
         return getattr(self.parts[place], method)(*arguments)
 
 
@@ -48,8 +53,12 @@ class AskActors:
 
 
 @contextmanager
-def held(job: Job, parallel: ParallelMap) -> Iterator[dict[int, Ask]]:
-    """Start the actors of the job's searching steps; they end with the block."""
+def held(job: Job, parallel: ParallelMap, patience: int) -> Iterator[dict[int, Ask]]:
+    """Start the actors of the job's searching steps; they end with the block.
+
+    What keeps a part from opening is raised here, Stalled after so many seconds of `patience`:
+    without its index no unit can do better.
+    """
     actors: list[Any] = []
     asks: dict[int, Ask] = {}
     try:
@@ -61,6 +70,10 @@ def held(job: Job, parallel: ParallelMap) -> Iterator[dict[int, Ask]]:
                 own = [kind.remote(step.operator, part, workers, survey) for part in range(workers)]
                 actors += own
                 asks[number] = AskActors(tuple(own))
+        try:
+            answer([actor.opened.remote() for actor in actors], patience)
+        except ray.exceptions.GetTimeoutError:
+            raise unopened(patience) from None
         yield asks
     finally:
         for actor in actors:

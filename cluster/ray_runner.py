@@ -78,7 +78,7 @@ class RayRunner:
         if not units:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
-        with held(job, self.parallel) as asks:
+        with held(job, self.parallel, self.tuning.no_progress_seconds) as asks:
             try:
                 yield from _outcomes(_stream(job, units, asks))
             except ExecutionTimeoutError as error:

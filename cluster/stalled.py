@@ -37,6 +37,11 @@ def waiting(seconds: int) -> Stalled:
     return Stalled(seconds, "a unit that runs alone waits for a worker that no node has free")
 
 
+def unopened(seconds: int) -> Stalled:
+    """The error for an index whose parts were not all in memory by then."""
+    return Stalled(seconds, "an index is still being read, or waits for workers no node has free")
+
+
 def _told(running: Sequence[tuple[str, tuple[int, int]]], free_cpus: float) -> Iterator[str]:
     for stage, (active, done) in running:
         if active:
