@@ -6,6 +6,7 @@ from typing import Protocol
 
 from operators.storage.receipts import Receipt
 from pipelines.plan import PhasePlan
+from pipelines.spec import workers_of
 from pipelines.work import Outcome
 
 
@@ -22,20 +23,19 @@ class Stage:
     workers: int
     """Of the model step with the most; 1 where there is none. The plan's cost counts the same."""
     models: Mapping[str, int]
-    """Steps that load a model, and the workers of each."""
+    """Workers of the steps that load a model, by name; those of equal names together."""
 
     @classmethod
     def of(cls, plan: PhasePlan, receipts: Mapping[str, Receipt]) -> "Stage":
         """What a plan has left to do."""
         steps = [step for step in plan.phase.steps if step.operator.loads_model]
-        models = {step.operator.name: step.resources.most for step in steps}
         return cls(
             phase=plan.phase.name,
             run=plan.run,
             units=len(plan.units),
             waiting=len(plan.pending(receipts)),
-            workers=max(models.values(), default=1),
-            models=models,
+            workers=max((step.resources.most for step in steps), default=1),
+            models=workers_of(steps),
         )
 
     @property

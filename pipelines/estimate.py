@@ -13,6 +13,7 @@ from operators.text.source import Piece, Source
 from pipelines.fit import unfitted
 from pipelines.plan import PhasePlan
 from pipelines.sample import Sample, sampled_lines, take_sample
+from pipelines.spec import workers_of
 
 _T95 = 1.96
 _DOUBT_COMPRESSED = 0.1
@@ -209,22 +210,18 @@ def _spread_of(sample: Sample, timed: int) -> float:
 
 
 def _seconds(plan: PhasePlan, number: int, sample: Sample) -> float:
-    step = plan.phase.steps[number]
-    return sample.seconds.get(step.operator.name, 0.0) / step.resources.most
+    return sample.seconds[number] / plan.phase.steps[number].resources.most
 
 
 def _hours_of_last_run(plan: PhasePlan, tokens: Figure | None) -> Figure | None:
     counts = (plan.committed or {}).get("counts")
     if not isinstance(counts, dict) or not counts.get("tokens") or tokens is None:
         return None
-    seconds = max(
-        (
-            counts["seconds"].get(step.operator.name, 0.0) / step.resources.most
-            for step in plan.phase.steps
-            if step.operator.loads_model
-        ),
-        default=0.0,
+    shares = (
+        counts["seconds"].get(name, 0.0) / workers
+        for name, workers in workers_of(plan.phase.steps).items()
     )
+    seconds = max(shares, default=0.0)
     hours = seconds / 3600 * tokens.value / counts["tokens"]
     return Figure(hours, hours * _relative(tokens), "the rate of the table's last run")
 

@@ -38,8 +38,8 @@ class Sample:
     rejected: int
     tokens: pa.Table | None
     """Token count and truncation of every row that was tokenized."""
-    seconds: Mapping[str, float]
-    """By step, for all sampled rows."""
+    seconds: Mapping[int, float]
+    """By the step's number, for all sampled rows."""
     kept: float
     """Share of the rows that went through a model; what they took is scaled to all of them."""
     steps: int
@@ -94,7 +94,7 @@ def take_sample(plan: PhasePlan, steps: int) -> Sample:
     """Take rows from all over the plan's source through its first `steps` steps, timing each."""
     table = sampled_rows(replace(plan.source, sample=1.0), plan.units)
     read, tokens = len(table), None
-    seconds: dict[str, float] = {}
+    seconds: dict[int, float] = {}
     kept = 1.0
     with ExitStack() as stack:
         for number, transform in open_steps(plan.job, range(steps), stack):
@@ -104,8 +104,7 @@ def take_sample(plan: PhasePlan, steps: int) -> Sample:
                 table = table.take(_places(len(table), MODEL_ROWS))
             clock = time.perf_counter()
             table = through(transform, table, plan.schemas[number + 1])
-            took = (time.perf_counter() - clock) / kept
-            seconds[operator.name] = seconds.get(operator.name, 0.0) + took
+            seconds[number] = (time.perf_counter() - clock) / kept
             if tokens is None and columns.N_TOKENS.name in table.column_names:
                 tokens = accepted(table, pa.schema((columns.N_TOKENS, columns.TRUNCATED)))
     good = accepted(table, plan.schemas[steps])

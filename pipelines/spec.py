@@ -1,5 +1,7 @@
 """A pipeline as data: phases from a source to one table, steps, gates and a budget."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass as plain
 from dataclasses import field
 from typing import Annotated, Self
@@ -125,3 +127,12 @@ class Pipeline:
     budget: Budget = field(default_factory=Budget)
     name: str = ""
     """What its config file is called; metrics are labelled with it."""
+
+
+def workers_of(steps: Iterable[Step]) -> Counter[str]:
+    """The workers of the steps that load a model, by the steps' name: equal names add up."""
+    workers: Counter[str] = Counter()
+    for step in steps:
+        if step.operator.loads_model:
+            workers[step.operator.name] += step.resources.most
+    return workers

@@ -17,15 +17,17 @@ from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
 from cluster.outlook import outlook
 from cluster.progress import Progress
+from operators.base import Resources
 from operators.storage import uri as storage
 from operators.storage.table import Table
 from operators.text.source import Source
 from pipelines.estimate import Estimate, Figure, estimate
 from pipelines.forecast import Forecast, forecasts
 from pipelines.plan import plan_phase
-from pipelines.spec import Phase, Pipeline, Write
+from pipelines.spec import Phase, Pipeline, Step, Write
 from tests import corpora
 from tests.pipeline_builders import built, config, vectors_phase
+from tests.poison import Hang
 
 ROWS = 1500
 TEXTS: list[corpora.Row] = [
@@ -172,6 +174,24 @@ def test_a_scheme_that_has_to_learn_first_says_so(tmp_path, source, tiny_model):
     found = forecast_of(built(tiny_model, v=phase))
     assert (found.size, found.unknown) == (None, "quantize has to learn")
     assert found.hours is not None
+
+
+def test_the_rate_of_a_last_run_shares_a_name_among_all_workers_of_that_name(
+    tmp_path, source, tiny_model
+):
+    (phase,) = built(tiny_model, v=vectors_phase(source, str(tmp_path / "out"))).phases
+    words = (("molasses", 4), ("tar", 2))
+    twins = tuple(Step(Hang(word), Resources(workers=n)) for word, n in words)
+    told = {"tokens": 1000, "seconds": {"hang": 60.0, "encode": 6.0, "write": 99.0}}
+    plan = replace(
+        plan_phase(phase),
+        phase=replace(phase, steps=(phase.steps[0], *twins, *phase.steps[1:])),
+        committed={"counts": told},
+    )
+    found = estimate(plan, 0, probe=False)
+    assert found.tokens is not None
+    assert found.hours is not None
+    assert found.hours.value == pytest.approx(60 / 6 / 1000 * found.tokens.value / 3600)
 
 
 def test_a_phase_that_reads_what_is_not_there_yet_is_bound_and_estimated(tmp_path, tiny_model):

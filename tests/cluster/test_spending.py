@@ -11,14 +11,19 @@ from cluster.local import LocalRunner
 from cluster.progress import Progress
 from cluster.spending import Spending, spending
 from cluster.watching import Stage
+from operators.base import Resources
 from operators.errors import BudgetError
 from operators.storage.receipts import RunFolder, runs
 from operators.storage.table import Table
+from operators.text.source import Source
 from pipelines.config import load
+from pipelines.estimate import estimate
 from pipelines.forecast import forecasts
-from pipelines.spec import Budget
+from pipelines.plan import plan_phase
+from pipelines.spec import Budget, Phase, Step, Write
 from pipelines.work import Failure
 from tests.pipeline_builders import config, good_rows, ids_of, lines, vectors_phase, write_files
+from tests.poison import Hang
 
 STAGE = Stage("vectors", "r", units=4, waiting=4, workers=2, models={"encode": 2})
 ENDED = Failure("u1", "whatever")
@@ -83,6 +88,21 @@ def test_a_plan_above_the_budget_is_refused_before_anything_is_written(cli, tmp_
     assert code == 3
     assert "run with --yes to go on all the same" in err
     assert not (tmp_path / "vectors").exists()
+
+
+def test_of_two_model_steps_of_one_name_the_larger_one_counts(tmp_path):
+    docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 3))})
+    words = (("molasses", 4), ("tar", 2))
+    steps = tuple(Step(Hang(word), Resources(workers=n)) for word, n in words)
+    plan = plan_phase(Phase("p", Source(uri=docs), steps, Write(str(tmp_path / "t"))))
+    stage = Stage.of(plan, {})
+    assert (stage.workers, stage.models) == (4, {"hang": 6})
+    found = estimate(plan, price_per_hour=1.0)
+    assert found.hours is not None
+    assert found.cost is not None
+    assert found.cost.how == "hours × 4 workers × 1 an hour"
+    took = found.sample.seconds  # each step's own
+    assert found.hours.value == pytest.approx(max(took[0] / 4, took[1] / 2) / 3600)
 
 
 def test_the_last_unit_is_no_reason_to_stop():
