@@ -7,13 +7,13 @@ from cluster.progress import Progress
 from cluster.runner import Runner
 from cluster.working import Done, build_on, work_anew
 from operators.storage.race import refuse_careless_store
-from pipelines.choice import choose_and_pin, decided, undecided
-from pipelines.fit import fit_and_pin, pin, pinned, unfitted
+from pipelines.choice import choose, decided, pin_choice, undecided
+from pipelines.fit import learned, pin, pinned, unfitted
 from pipelines.fit_parts import learned_by_parts, learns_by_parts
 from pipelines.gate import Counts
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
-from pipelines.spec import BY_HAND, Asked, Phase, Pipeline
+from pipelines.spec import BY_HAND, Asked, Pipeline, Step
 from pipelines.update import FROM_NOTHING, Update
 
 
@@ -102,7 +102,8 @@ def _decided(
     """The plan with every choice measured and pinned."""
     while steps := undecided(plan.phase):
         name = plan.phase.steps[steps[0]].operator.name
-        phase, choice = next(iter(runner.parallel(_Choose(plan), steps[:1])))
+        choice = runner.on_worker(_Choose(plan), plan.phase.steps[: steps[0] + 1])
+        phase, choice = pin_choice(plan.phase, steps[0], choice)
         progress.say(
             f"{name}: {choice} is the fastest here, and stays for this table", _about(plan)
         )
@@ -121,11 +122,11 @@ def _fitted(
         name = plan.phase.steps[steps[0]].operator.name
         if learns_by_parts(plan, steps[0]):
             progress.say(f"{name} learns from every row", _about(plan))
-            learned = learned_by_parts(plan, steps[0], runner.parallel)
-            phase = pin(plan.phase, steps[0], learned)
+            found = learned_by_parts(plan, steps[0], runner.parallel)
         else:
             progress.say(f"{name} learns from a sample", _about(plan))
-            phase = next(iter(runner.parallel(_Fit(plan), steps[:1])))
+            found = runner.on_worker(_Fit(plan), plan.phase.steps[: steps[0] + 1])
+        phase = pin(plan.phase, steps[0], found)
         plan = plan_phase(replace(phase, read=plan.phase.read), versions, plan.asked)
     return plan
 
@@ -136,15 +137,24 @@ def _about(plan: PhasePlan) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class _Choose:
+    """Measures for the last of the plan's first steps, as a worker has them."""
+
     plan: PhasePlan
 
-    def __call__(self, step: int) -> tuple[Phase, str]:
-        return choose_and_pin(self.plan, step)
+    def __call__(self, steps: tuple[Step, ...]) -> str:
+        return choose(_with(self.plan, steps), len(steps) - 1)
 
 
 @dataclass(frozen=True)
 class _Fit:
+    """Learns for the last of the plan's first steps, as a worker has them."""
+
     plan: PhasePlan
 
-    def __call__(self, step: int) -> Phase:
-        return fit_and_pin(self.plan, step)
+    def __call__(self, steps: tuple[Step, ...]) -> bytes:
+        return learned(_with(self.plan, steps), len(steps) - 1)
+
+
+def _with(plan: PhasePlan, first: tuple[Step, ...]) -> PhasePlan:
+    steps = (*first, *plan.phase.steps[len(first) :])
+    return replace(plan, phase=replace(plan.phase, steps=steps))

@@ -83,6 +83,10 @@ class LocalRunner:
                     process.kill()
                 return None
 
+    def on_worker(self, work: Callable[[tuple[Step, ...]], R], steps: Sequence[Step]) -> R:
+        """Here."""
+        return work(tuple(steps))
+
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """One after another."""
         return map(work, items)

@@ -88,7 +88,7 @@ class RayRunner:
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
         """Run a task that is not retried when its worker dies; with its node it is."""
-        task: Any = ray.remote(_alone).options(**_for_all(job), max_retries=0)
+        task: Any = ray.remote(_alone).options(**_for_all(job.steps), max_retries=0)
         before = job.folder.begun(unit.id, ALONE)
         for _ in range(_NODES_LOST):
             running = task.remote(job, unit, begin, end)
@@ -105,6 +105,12 @@ class RayRunner:
                 continue
             return outcomes
         return None
+
+    def on_worker(self, work: Callable[[tuple[Step, ...]], R], steps: Sequence[Step]) -> R:
+        """One task that has what the greediest of the steps asks for, and their threads."""
+        task: Any = ray.remote(_threaded).options(**_for_all(steps))
+        done: R = answer(task.remote(work, tuple(steps)))
+        return done
 
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """One task an item; a result is fetched when it is asked for."""
@@ -128,11 +134,16 @@ def _outcomes(data: Dataset) -> Outcomes:
 
 def _alone(job: Job, unit: Unit, begin: int, end: int) -> list[Outcome]:
     job.folder.mark_attempt(unit.id, ALONE)
+    job = replace(job, steps=_with_threads(job.steps))
     return process_alone(job, unit, begin, end)
 
 
 def _applied(work: Callable[[I], R], item: I) -> R:
     return work(item)
+
+
+def _threaded(work: Callable[[tuple[Step, ...]], R], steps: tuple[Step, ...]) -> R:
+    return work(_with_threads(steps))
 
 
 @dataclass(eq=False)
@@ -180,9 +191,9 @@ def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset
     )
 
 
-def _for_all(job: Job) -> dict[str, Any]:
+def _for_all(steps: Sequence[Step]) -> dict[str, Any]:
     """Options of a task that goes through all steps: the most that any of them asks for."""
-    every = [step.resources for step in job.steps]
+    every = [step.resources for step in steps]
     greedy = max(every, key=lambda on: (on.gpus, on.memory), default=Resources())
     return {
         "num_cpus": 1,
@@ -237,7 +248,7 @@ class Modelling:
     def __init__(self, job: Job, numbers: tuple[int, ...], asks: Mapping[int, Ask]) -> None:
         self.job, self.stage = job, f"step{numbers[0]}"
         self.stack, self.fault, self.opened = ExitStack(), None, []
-        job = _with_threads(job, numbers[0])
+        job = replace(job, steps=_with_threads(job.steps))
         try:
             self.opened = open_steps(job, numbers, self.stack, asks)
         except CorpusmillError as error:
@@ -258,12 +269,12 @@ class Modelling:
         return guarded(advance, self.job, item.again(retries), self.opened)
 
 
-def _with_threads(job: Job, number: int) -> Job:
-    """The job with a model's threads settled for this node; Ray's own setting is one a CPU."""
-    steps, on = list(job.steps), job.steps[number].resources
-    on = replace(on, threads=settings.threads(on))
-    steps[number] = replace(steps[number], resources=on)
-    return replace(job, steps=tuple(steps))
+def _with_threads(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps with their threads settled for this node; Ray's own setting is one a CPU."""
+    every = [(step, step.resources) for step in steps]
+    return tuple(
+        replace(step, resources=replace(on, threads=settings.threads(on))) for step, on in every
+    )
 
 
 @dataclass(frozen=True)

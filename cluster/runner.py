@@ -38,6 +38,10 @@ class Runner(Protocol):
         """Work on rows [begin, end) of a unit in a process of its own; None when it died."""
         ...
 
+    def on_worker(self, work: Callable[[tuple[Step, ...]], R], steps: Sequence[Step]) -> R:
+        """Apply a function to steps, as a worker has them that may open them all."""
+        ...
+
     def parallel(self, work: Callable[[I], R], items: Sequence[I]) -> Iterable[R]:
         """Apply a function to every item, in order of the items."""
         ...

@@ -42,12 +42,12 @@ def choose(plan: PhasePlan, number: int) -> str:
     return step.operator.choose(sample, step.resources)
 
 
-def choose_and_pin(plan: PhasePlan, number: int) -> tuple[Phase, str]:
-    """Choose for one step and pin it to the table; of two runs at once the first one's holds."""
-    choice, uri = choose(plan, number), _pin(plan.phase, number)
+def pin_choice(phase: Phase, number: int, choice: str) -> tuple[Phase, str]:
+    """Pin a step's choice to the table; of two runs at once the first one's holds."""
+    uri = _pin(phase, number)
     if not store.create_bytes(uri, choice.encode()):
         choice = store.read_bytes(uri).decode()
-    return chosen(plan.phase, number, choice), choice
+    return chosen(phase, number, choice), choice
 
 
 def chosen(phase: Phase, number: int, choice: str) -> Phase:

@@ -40,17 +40,17 @@ def pinned(phase: Phase) -> Phase:
     return replace(phase, steps=tuple(steps))
 
 
-def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
-    """Fit one step on a sample of the plan's source and pin what it learned to the table."""
+def learned(plan: PhasePlan, number: int) -> bytes:
+    """What one step learns from a sample of the plan's source; nothing is written."""
     operator = plan.phase.steps[number].operator
     assert isinstance(operator, Fitted)
-    return pin(plan.phase, number, operator.fit(sample_for(plan.job, plan.units, number)))
+    return operator.fit(sample_for(plan.job, plan.units, number))
 
 
-def pin(phase: Phase, number: int, learned: bytes) -> Phase:
+def pin(phase: Phase, number: int, found: bytes) -> Phase:
     """The phase with what a step learned, stored; where another run was first, with that one's."""
-    name = digest_of(learned)
-    store.create_bytes(_artefact(phase, name), learned)
+    name = digest_of(found)
+    store.create_bytes(_artefact(phase, name), found)
     if not store.create_bytes(_pin(phase, number), name.encode()):
         name = store.read_bytes(_pin(phase, number)).decode()
     steps = list(phase.steps)

@@ -25,9 +25,10 @@ def fastest(
 ) -> str:
     """The engine whose best of three passes is the shortest; one that refuses is passed over.
 
-    Torch where a device other than a CPU computes. ModelError when none of them can.
+    Torch where the workers have GPUs, or a device other than a CPU computes here. ModelError when
+    none of them can.
     """
-    if "torch" in engines and (len(sample) == 0 or device.pick(on.device).type != "cpu"):
+    if "torch" in engines and (len(sample) == 0 or on.gpus or device.pick(on.device).type != "cpu"):
         return "torch"
     took: dict[str, float] = {}
     refused: ModelError | None = None

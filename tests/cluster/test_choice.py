@@ -86,6 +86,14 @@ def test_one_that_refuses_is_passed_over_and_none_at_all_is_told():
     assert fastest(["torch"], broken, sample.slice(0, 0), Resources(device="cpu")) == "torch"
 
 
+def test_workers_with_gpus_take_torch_whatever_is_faster_on_this_cpu():
+    def measured(engine):
+        raise AssertionError(f"{engine} was opened")
+
+    sample = pa.table({"id": ["a"]})
+    assert fastest(["openvino", "torch"], measured, sample, Resources(gpus=0.5)) == "torch"
+
+
 def teachers_of(table):
     """Its teach steps as the newest commit tells them."""
     steps = lineage_of(table)["config"]["steps"]

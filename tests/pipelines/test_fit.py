@@ -7,8 +7,8 @@ import pytest
 
 from operators.quantize.artefact import fetched, named_digest
 from operators.storage import uri as store
-from pipelines.fit import fit_and_pin, pinned, unfitted
-from pipelines.plan import plan_phase
+from pipelines.fit import learned, pin, pinned, unfitted
+from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Phase
 from tests.pipeline_builders import (
     built,
@@ -35,6 +35,10 @@ def phase(base, model, quantize=MEDIAN, **parts) -> Phase:
     return built(model, vectors=described).phases[0]
 
 
+def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
+    return pin(plan.phase, number, learned(plan, number))
+
+
 def artefact(found: Phase) -> str:
     return found.steps[-1].operator.artefact  # type: ignore[attr-defined]  # a Quantize
 
@@ -56,10 +60,10 @@ def test_what_was_learned_is_pinned_under_the_digest_of_its_content(store, tiny_
     before = phase(store, tiny_model)
     after = fit_and_pin(plan_phase(before), 2)
     assert unfitted(after) == []
-    learned = fetched(artefact(after))
-    assert set(learned) == {"center", "spread"}
-    assert learned["center"].shape == (32,)
-    assert np.isfinite(learned["center"]).all()
+    words = fetched(artefact(after))
+    assert set(words) == {"center", "spread"}
+    assert words["center"].shape == (32,)
+    assert np.isfinite(words["center"]).all()
     assert pinned(before) == after
     assert fit_and_pin(plan_phase(before), 2) == after
 
