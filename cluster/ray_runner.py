@@ -17,10 +17,11 @@ from ray.data.exceptions import ExecutionTimeoutError
 
 from cluster import settings
 from cluster.answers import answer
+from cluster.blameless import blameless
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
 from cluster.growth import grown
 from cluster.index_actors import held
-from cluster.runner import I, Outcomes, R
+from cluster.runner import Fatal, I, Outcomes, R
 from cluster.settings import RaySettings
 from cluster.stalled import stalled, waiting
 from operators.base import Ask, Resources
@@ -78,13 +79,16 @@ class RayRunner:
         if not units:
             return
         settings.configure_data(_BLOCK_BYTES, self.tuning)
-        with held(job, self.parallel, self.tuning.no_progress_seconds) as asks:
+        patience = self.tuning.no_progress_seconds
+        with held(job, self.parallel, patience) as asks, blameless(job.folder) as ended:
             try:
-                yield from _outcomes(_stream(job, units, asks))
+                with closing(_outcomes(_stream(job, units, asks))) as outcomes:
+                    for outcome in outcomes:
+                        ended.add(outcome.unit)
+                        yield outcome
             except ExecutionTimeoutError as error:
                 free: float = ray.available_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
-                seconds = self.tuning.no_progress_seconds
-                raise stalled(str(error), _stages(job), free, seconds) from None
+                raise stalled(str(error), _stages(job), free, patience) from None
 
     def alone(self, job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
         """Run a task that is not retried when its worker dies; with its node it is."""
@@ -144,21 +148,6 @@ def _applied(work: Callable[[I], R], item: I) -> R:
 
 def _threaded(work: Callable[[tuple[Step, ...]], R], steps: tuple[Step, ...]) -> R:
     return work(_with_threads(steps))
-
-
-@dataclass(eq=False)
-class Fatal(CorpusmillError):
-    """A fault that every unit would meet, such as a model that does not load."""
-
-    reason: str
-    code: int
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        return self.code
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 def _stream(job: Job, units: Sequence[Unit], asks: Mapping[int, Ask]) -> Dataset:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from operators.errors import CorpusmillError
 from operators.text.source import Unit
 from pipelines.spec import Step
 from pipelines.work import Job, Outcome
@@ -12,6 +14,21 @@ I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 Outcomes = Generator[Outcome, None, None]
 """Closed when a run is stopped, so that nothing works on."""
+
+
+@dataclass(eq=False)
+class Fatal(CorpusmillError):
+    """A fault that every unit would meet, such as a model that does not load."""
+
+    reason: str
+    code: int
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self.code
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Runner(Protocol):

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -91,13 +91,20 @@ class RunFolder:
 
     def attempts(self) -> dict[str, int]:
         """How often each unit was begun: the largest count over its stages."""
-        with _explained():
-            names = [name for name, _ in store.list_ages(self.path("attempts"), deep=True)]
-        counts = Counter((unit, _stage(mark)) for unit, mark in (n.split("/", 1) for n in names))
         most: dict[str, int] = {}
-        for (unit, _), count in counts.items():
+        for (unit, _), count in Counter(map(begun_in, self.marks())).items():
             most[unit] = max(most.get(unit, 0), count)
         return most
+
+    def marks(self) -> list[str]:
+        """The attempt markers that are there; `begun_in` tells of what."""
+        with _explained():
+            return [name for name, _ in store.list_ages(self.path("attempts"), deep=True)]
+
+    def take_back(self, marks: Iterable[str]) -> None:
+        """Remove attempt markers, as if those attempts had not been."""
+        with _explained():
+            bulk.delete([self.path("attempts", mark) for mark in marks])
 
     def write_receipt(self, receipt: Receipt) -> Receipt:
         """Store the unit's receipt, or return the one of the attempt that was first."""
@@ -160,6 +167,12 @@ def runs(table_uri: str) -> list[str]:
     """The runs that have left anything under a table's registry, sorted."""
     with _explained():
         return store.list_folders(store.join(table_uri, RUNS))
+
+
+def begun_in(mark: str) -> tuple[str, str]:
+    """The unit and the stage of an attempt marker."""
+    unit, _, name = mark.partition("/")
+    return unit, _stage(name)
 
 
 def _stage(marker: str) -> str:

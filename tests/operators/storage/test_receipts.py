@@ -7,7 +7,7 @@ import pytest
 from operators.errors import TableError
 from operators.storage import uri
 from operators.storage.parquet import Shard
-from operators.storage.receipts import Receipt, RunFolder, runs
+from operators.storage.receipts import Receipt, RunFolder, begun_in, runs
 
 SHARD = Shard("data/r1/u-00.parquet", 3, 100, "ab" * 16)
 
@@ -63,6 +63,10 @@ def test_attempts_are_counted_by_the_stage_begun_most_often(store: str) -> None:
     assert folder.mark_attempt("u-1", "encode-2") == 0
     assert folder.mark_attempt("u-2", "encode-2") == 0
     assert folder.attempts() == {"u-1": 3, "u-2": 1}
+    stages = [("u-1", "encode-2"), ("u-1", "read"), ("u-2", "encode-2")]
+    assert sorted({begun_in(mark) for mark in folder.marks()}) == stages
+    folder.take_back(mark for mark in folder.marks() if begun_in(mark) != ("u-1", "read"))
+    assert folder.attempts() == {"u-1": 3}
 
 
 def test_what_a_killed_writer_left_half_written_is_no_receipt(store: str) -> None:
