@@ -50,7 +50,7 @@ def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: b
 
     With `lease`, ConflictError when another run works on one of its tables.
     """
-    limit = _agreed(pipeline) if pipeline.budget.max_cost and not yes else 0.0
+    limit = _agreed(pipeline, runner) if pipeline.budget.max_cost and not yes else 0.0
     progress = Progress(watchers=_watchers(pipeline, runner, limit))
     with leased(pipeline, asked.date, progress) if lease else nullcontext():
         for result in run_pipeline(pipeline, runner, progress, asked):
@@ -124,13 +124,17 @@ def _changes(update: Update) -> list[str]:
     return [*found, f"{update.reused:,} written with the vector of an equal text"]
 
 
-def _agreed(pipeline: Pipeline) -> float:
+def _agreed(pipeline: Pipeline, runner: Runner) -> float:
     """What the run may cost: the budget, or the dearer plan's price once somebody agreed to it.
 
-    PreflightError where nobody can be asked, or says no.
+    PreflightError where nobody can be asked, or says no. What GPUs of a cluster will do is not
+    timed on a CPU here: without the rate of a last run the price is open, and the limit holds.
     """
     limit = pipeline.budget.max_cost
-    costs = [each.found.cost for each in forecasts(pipeline, probe=True) if each.found]
+    probe = _can_time(pipeline, runner)
+    if not probe:
+        logs.say(f"no GPU is here to time models on; the run stops at {limit:,.2f}", {})
+    costs = [each.found.cost for each in forecasts(pipeline, probe=probe) if each.found]
     price = sum(cost.value + cost.margin for cost in costs if cost)
     if price <= limit:
         return limit
@@ -140,6 +144,16 @@ def _agreed(pipeline: Pipeline) -> float:
     if not typer.confirm(f"{sentence}. Go on?"):
         raise PreflightError(f"{sentence}; not confirmed")
     return price
+
+
+def _can_time(pipeline: Pipeline, runner: Runner) -> bool:
+    """Whether models run here, or take as long here as where they will."""
+    steps = (step for phase in pipeline.phases for step in phase.steps)
+    if runner.name == "local" or not any(step.resources.gpus for step in steps):
+        return True
+    from operators.encode import device
+
+    return device.pick("auto").type != "cpu"
 
 
 def _limited(pipeline: Pipeline, limit: int) -> Pipeline:

@@ -12,6 +12,7 @@ from cluster.progress import Progress
 from cluster.spending import Spending, spending
 from cluster.watching import Stage
 from operators.base import Resources
+from operators.encode import device
 from operators.errors import BudgetError
 from operators.storage.receipts import RunFolder, runs
 from operators.storage.table import Table
@@ -79,15 +80,31 @@ def test_the_command_stops_with_status_3_and_yes_lifts_the_limit(place, cli):
     assert "80 rows" in out
 
 
-def test_a_plan_above_the_budget_is_refused_before_anything_is_written(cli, tmp_path, tiny_model):
+@pytest.fixture
+def dear(tmp_path: Path, tiny_model: Path) -> str:
+    """A config whose encoder asks for a GPU, and that costs more than its budget."""
     docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 20))})
     phase = vectors_phase(docs, str(tmp_path / "vectors"))
+    phase["steps"][1]["resources"] = {"gpus": 1}
     budget = "budget: { price_per_hour: 3600000, max_cost: 0.0001 }\n"
     (tmp_path / "vectors.yaml").write_text(config(tiny_model, vectors=phase) + budget)
-    code, _, err = cli("run", str(tmp_path / "vectors.yaml"))
+    return str(tmp_path / "vectors.yaml")
+
+
+def test_a_plan_above_the_budget_is_refused_before_anything_is_written(cli, tmp_path, dear):
+    code, _, err = cli("run", dear)
     assert code == 3
     assert "run with --yes to go on all the same" in err
     assert not (tmp_path / "vectors").exists()
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(device.pick("auto").type != "cpu", reason="a GPU is here")
+def test_on_ray_no_price_is_reckoned_on_a_cpu_for_steps_that_run_on_gpus(cli, dear, ray_started):
+    code, _, err = cli("run", dear, "--runner", "ray")
+    assert "no GPU is here to time models on; the run stops at 0.00" in err
+    assert (code, "GPU" in err.splitlines()[-1]) == (3, True)  # the tests' cluster has none
+    assert "--yes" not in err
 
 
 def test_of_two_model_steps_of_one_name_the_larger_one_counts(tmp_path):
