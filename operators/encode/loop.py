@@ -156,9 +156,8 @@ def _queued(chosen: Rows, result: Tensor) -> _Call:
         return _Call(chosen, result.cpu(), None)
     host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
     host.copy_(result, non_blocking=True)
-    event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    event.record()
-    return _Call(chosen, host, event)
+    stream = torch.cuda.current_stream(result.device)  # may not be the current one
+    return _Call(chosen, host, stream.record_event())
 
 
 def room(count: int, dim: int, model: str) -> npt.NDArray[np.float32]:
