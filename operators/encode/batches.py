@@ -24,6 +24,8 @@ from operators.errors import ModelError
 _SHORTEST = 3
 _LENGTHS, _LEAST_STEP = 16, 16
 """Lengths that batches may have, and tokens between two of them."""
+_TIMED = 512
+"""Tokens of a row that is timed, at most: texts are seldom as long as a model takes them."""
 _ORDINARY = 5
 """Ids below may be special; RoBERTa counts positions by what is not padding."""
 _NEAR = {torch.float32: 1e-5}
@@ -127,7 +129,7 @@ def _same(one: Any, other: Any, dtype: torch.dtype) -> bool:
 
 def _sample(opening: Opening) -> Ragged:
     """A batch as it comes of sorted rows: a tenth shorter at its end than at its start."""
-    longest = opening.folder.max_length
+    longest = min(opening.folder.max_length, _TIMED)
     count = max(opening.budget // longest, 1)
     lengths = np.linspace(longest, max(longest * 9 // 10, 1), count).astype(int)
     return _rows(opening, lengths.tolist())
@@ -142,6 +144,9 @@ def _rows(opening: Opening, lengths: list[int]) -> Ragged:
 
 
 def faster(one: Loop, other: Loop, rows: Ragged) -> bool:
-    """Whether the first loop's best of some turns is the shorter."""
-    took, took_other = (best(partial(loop.encode_unit, rows)) for loop in (one, other))
+    """Whether the first loop's best of some turns is the shorter; no where a row does not fit."""
+    try:
+        took, took_other = (best(partial(loop.encode_unit, rows)) for loop in (one, other))
+    except ModelError:
+        return False
     return took < took_other

@@ -85,6 +85,32 @@ def test_the_slower_loop_is_not_the_faster(tmp_path):
     assert not faster(slow, quick, rows)
 
 
+def room_for(network, tokens):
+    """Have the network find no memory for rows of more tokens; the lengths that it is asked for."""
+    asked = []
+
+    def look(_, given, named):
+        asked.append(named["input_ids"].shape[1])
+        if asked[-1] > tokens:
+            raise torch.OutOfMemoryError("this would be out of memory")
+
+    network.backend.network.register_forward_pre_hook(look, with_kwargs=True)
+    return asked
+
+
+@pytest.mark.parametrize("tokens", [600, 20])
+def test_a_layout_is_timed_where_the_longest_row_or_none_that_is_timed_fits(tokens, tmp_path):
+    folder = build_bert(tmp_path / "bert", max_length=1024)
+    on_cpu = opening(folder, budget=1024, batches="auto", precision="bf16")
+    network = opened(on_cpu)
+    asked = room_for(network, tokens)
+    on_gpu = replace(on_cpu, device=torch.device("cuda"))  # there alone auto measures
+    loop = loop_of(network, on_gpu)
+    assert max(asked) in range(512, 1024)
+    rows = Ragged(np.arange(5, 20, dtype=np.int32), np.array([0, 9, 12, 15], np.int32))
+    assert np.isfinite(loop.encode_unit(rows)).all()
+
+
 def test_no_token_is_padding_end_to_end(tmp_path):
     given = opening(build_bert(tmp_path / "bert"))
     loop = loop_of(opened(given), given)
