@@ -35,6 +35,7 @@ from pipelines.work import (
     Parcel,
     advance,
     begun,
+    ending_with_its_device,
     finish,
     guarded,
     open_steps,
@@ -255,7 +256,8 @@ class Modelling:
         retries = begun(self.job, item.unit, self.stage)
         if isinstance(retries, Failure):
             return retries
-        return guarded(advance, self.job, item.again(retries), self.opened)
+        with ending_with_its_device():
+            return guarded(advance, self.job, item.again(retries), self.opened)
 
 
 def _with_threads(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -55,6 +55,18 @@ class ModelError(CorpusmillError):
 
 
 @dataclass(eq=False)
+class DeviceError(CorpusmillError):
+    """A device that answers this process no more; a new process may use it again."""
+
+    device: str
+    problem: str
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return f"device {self.device}: {self.problem}"
+
+
+@dataclass(eq=False)
 class SourceError(CorpusmillError):
     """A source that cannot be listed or read."""
 

@@ -1,9 +1,11 @@
 """The work on one unit: read it, take its rows through the steps, leave one receipt."""
 
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -11,7 +13,7 @@ import pyarrow as pa
 
 from operators.base import Ask, Searches, Transform
 from operators.contract import LEFT_OUT
-from operators.errors import CorpusmillError, DamageError, SourceError, TableError
+from operators.errors import CorpusmillError, DamageError, DeviceError, SourceError, TableError
 from operators.measures import measured, whereabouts
 from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
@@ -161,9 +163,14 @@ def guarded(
     *rest: P.args,
     **named: P.kwargs,
 ) -> T | Failure:
-    """Do work on a parcel; what goes wrong with it becomes a Failure, and the others go on."""
+    """Do work on a parcel; what goes wrong with it becomes a Failure, and the others go on.
+
+    DeviceError, since no other can go on in this process.
+    """
     try:
         return work(job, parcel, *rest, **named)
+    except DeviceError:
+        raise
     except Exception as error:  # noqa: BLE001 - one unit's fault must not end the others
         return failed(parcel.unit, error)
 
@@ -180,8 +187,19 @@ def failed(unit: str, error: Exception) -> Failure:
 
 def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:
     """Open the steps and do all the work on a unit, as a suspect's own process does."""
-    with ExitStack() as stack:
+    with ending_with_its_device(), ExitStack() as stack:
         return list(process(job, unit, open_steps(job, range(len(job.steps)), stack), begin, end))
+
+
+@contextmanager
+def ending_with_its_device() -> Iterator[None]:
+    """End this process where it loses its device, which a new one may use again."""
+    try:
+        yield
+    except DeviceError as error:
+        sys.stderr.write(f"{without_secrets(str(error))}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def open_steps(

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from operators import columns
 from operators.base import STRICT, Resources, Transform
 from operators.contract import require
-from operators.errors import ModelError
+from operators.errors import DeviceError, ModelError
 from operators.text.source import Source
 from pipelines.spec import Gate, Phase, Pipeline, Step, Write
 
@@ -76,6 +76,18 @@ class Raise(_OnWord):
 
 
 @dataclass(frozen=True, config=STRICT)
+class LoseDevice(_OnWord):
+    """Lose the device of the process on a text that holds `word`."""
+
+    name: ClassVar[str] = "lose-device"
+    loads_model: ClassVar[bool] = False
+
+    @contextmanager
+    def open(self, on: Resources = ON) -> Iterator[Transform]:
+        yield partial(_lose, self.word)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Hang(_OnWord):
     """Find no end for a text that holds `word`."""
 
@@ -102,8 +114,9 @@ class Shut(_OnWord):
 
 
 def poisoned(docs: str, table: str) -> Pipeline:
-    """Rows that hold `mercury` kill a task, `arsenic` an actor, `lemon` raises."""
-    steps = (Step(KillTask("mercury")), Step(KillModel(DEADLY)), Step(Raise("lemon")))
+    """`mercury` in a text kills a task, `arsenic` an actor, `radium` its GPU; `lemon` raises."""
+    before, model = Step(KillTask("mercury")), Step(KillModel(DEADLY))
+    steps = (before, model, Step(LoseDevice("radium")), Step(Raise("lemon")))
     return _pipeline(Source(uri=docs, unit_bytes=_UNIT_BYTES), table, steps)
 
 
@@ -147,6 +160,12 @@ def _kill(word: str, table: pa.Table) -> pa.Table:
 def _hang(word: str, table: pa.Table) -> pa.Table:
     if _holds(word, table):
         time.sleep(1e6)
+    return table
+
+
+def _lose(word: str, table: pa.Table) -> pa.Table:
+    if _holds(word, table):
+        raise DeviceError("cuda:0", f"lost to this process (no kernel stands {word})")
     return table
 
 

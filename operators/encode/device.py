@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from operators.errors import DeviceError
+
 _CPU_TOKENS = 4096
 _CUDA_SHARE = 0.5
 _CUDA_BYTES_A_VALUE = 256
@@ -23,6 +25,20 @@ def pick(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"this machine has no device {wanted!r}") from error
     return device
+
+
+def check_there(device: torch.device, error: Exception) -> None:
+    """DeviceError, made of an error that was met, where the device answers this process no more.
+
+    After a fault in a kernel CUDA fails whatever the process asks of it later.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except (RuntimeError, AssertionError):
+        cause = str(error).strip().split("\n")[0]
+        raise DeviceError(str(device), f"lost to this process ({cause})") from error
 
 
 def token_budget(device: torch.device, width: int) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from operators.arrays import MOST_VALUES
 from operators.encode.budget import Rows, Shapes, pack, rows_a_batch
+from operators.encode.device import check_there
 from operators.encode.flat import Flat, flattened, sent
 from operators.errors import ModelError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measure
@@ -68,7 +69,10 @@ class Loop:
 
     @torch.inference_mode()
     def each(self, rows: Ragged) -> Iterator[tuple[Rows, npt.NDArray[np.float32]]]:
-        """What each batch gives, with the rows it is of; every row once, ModelError as above."""
+        """What each batch gives, with the rows it is of; every row once, ModelError as above.
+
+        DeviceError where the device is lost.
+        """
         todo = deque(pack(rows.lengths, self.budget, self.shapes))
         flight: deque[_Call] = deque()
         while todo or flight:
@@ -82,6 +86,7 @@ class Loop:
                 found = flight[0].vectors()
             except RuntimeError as error:
                 if not _is_memory(error):
+                    check_there(self.forward.device, error)
                     raise
                 self._shrink(rows.lengths[current], error)
                 left = np.concatenate([*(call.rows for call in flight), *todo])

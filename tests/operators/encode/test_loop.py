@@ -1,6 +1,10 @@
 """The loop over a unit: order, packing, memory."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from hypothesis import strategies as st
 
 from operators.encode.budget import Shapes, pack, padded_tokens
 from operators.encode.loop import Loop, Ragged, padded
-from operators.errors import ModelError
+from operators.errors import DeviceError, ModelError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measured
 from tests.cuda_devices import CUDA
 
@@ -125,6 +129,31 @@ def test_another_error_is_not_taken_for_memory():
 
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         Loop(Broken(), 64).encode_unit(ragged([[1]]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="its CUDA device answers")
+def test_an_error_on_a_device_that_answers_no_more_is_that_of_the_device():
+    with pytest.raises(DeviceError, match="device cuda: lost to this process"):
+        Loop(Sums(device=torch.device("cuda")), 64).encode_unit(ragged([[1]]))
+
+
+class Beyond(Sums):
+    """Looks up a row that a table has not."""
+
+    def __call__(self, ids, mask, prompts):
+        return torch.zeros(2, 3, device=ids.device)[ids[:, 0]]
+
+
+def lose_device():
+    with pytest.raises(DeviceError, match="lost to this process"):
+        Loop(Beyond(device=torch.device("cuda", 0)), 64).encode_unit(ragged([[9], [1]]))
+    os._exit(0)  # Python's own end would ask CUDA again
+
+
+@pytest.mark.parametrize("device", CUDA[:1])
+def test_a_fault_in_a_kernel_loses_the_device(device):
+    code = "from tests.operators.encode import test_loop; test_loop.lose_device()"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
 
 
 def test_padding_is_on_the_right():
