@@ -55,6 +55,11 @@ class ModelError(CorpusmillError):
 
 
 @dataclass(eq=False)
+class RowError(ModelError):
+    """A row that a model cannot take, where it can take the others of its unit."""
+
+
+@dataclass(eq=False)
 class DeviceError(CorpusmillError):
     """A device that answers this process no more; a new process may use it again."""
 

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from operators import columns
 from operators.base import Transform
 from operators.contract import conform
-from operators.errors import CorpusmillError
+from operators.errors import CorpusmillError, RowError
 from operators.redaction import without_secrets
 
 _MOST_POISON = 16
@@ -18,7 +18,8 @@ def through(transform: Transform, table: pa.Table, schema: pa.Schema) -> pa.Tabl
     """Apply a step to the good rows; the output has `schema` and `error`, bad rows last.
 
     When the step fails, halves of the rows are tried, down to the row that does it, which is
-    quarantined. A step that fails on more than a few rows of a unit fails as a whole.
+    quarantined, also where the memory does not hold that row. A step that fails on more than a few
+    rows of a unit fails as a whole.
     """
     good, bad = _split(table)
     out = _halving(transform, good, schema, [])
@@ -44,9 +45,9 @@ def _halving(
         return whole.empty_table()
     try:
         return conform(transform(rows), whole)
-    except CorpusmillError:
-        raise
     except Exception as error:
+        if isinstance(error, CorpusmillError) and not isinstance(error, RowError):
+            raise
         if len(rows) > 1:
             half = len(rows) // 2
             parts = (rows.slice(0, half), rows.slice(half))

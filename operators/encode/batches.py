@@ -19,7 +19,7 @@ from operators.encode.loop import Loop, Ragged
 from operators.encode.pooling import places
 from operators.encode.strategy import Opening
 from operators.encode.torch_backend import TorchBackend
-from operators.errors import ModelError
+from operators.errors import ModelError, RowError
 
 _SHORTEST = 3
 _LENGTHS, _LEAST_STEP = 16, 16
@@ -147,6 +147,6 @@ def faster(one: Loop, other: Loop, rows: Ragged) -> bool:
     """Whether the first loop's best of some turns is the shorter; no where a row does not fit."""
     try:
         took, took_other = (best(partial(loop.encode_unit, rows)) for loop in (one, other))
-    except ModelError:
+    except RowError:
         return False
     return took < took_other

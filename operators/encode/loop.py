@@ -14,7 +14,7 @@ from operators.arrays import MOST_VALUES
 from operators.encode.budget import Rows, Shapes, pack, rows_a_batch
 from operators.encode.device import check_there
 from operators.encode.flat import Flat, flattened, sent
-from operators.errors import ModelError
+from operators.errors import ModelError, RowError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measure
 
 _CALLS_IN_FLIGHT = 2
@@ -61,7 +61,7 @@ class Loop:
     """Batches have these shapes, filled up with rows whose vectors are dropped."""
 
     def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
-        """The (n, dim) vectors of n rows; ModelError when a single row does not fit the memory."""
+        """The (n, dim) vectors of n rows; RowError when a single row does not fit the memory."""
         vectors = room(len(rows.lengths), self.forward.dim, self.forward.model)
         for chosen, found in self.each(rows):
             vectors[chosen] = found
@@ -69,7 +69,7 @@ class Loop:
 
     @torch.inference_mode()
     def each(self, rows: Ragged) -> Iterator[tuple[Rows, npt.NDArray[np.float32]]]:
-        """What each batch gives, with the rows it is of; every row once, ModelError as above.
+        """What each batch gives, with the rows it is of; every row once, RowError as above.
 
         DeviceError where the device is lost.
         """
@@ -132,7 +132,7 @@ class Loop:
     def _shrink(self, lengths: npt.NDArray[np.int32], error: RuntimeError) -> None:
         longest = int(lengths.max())
         if len(lengths) == 1:
-            raise ModelError(
+            raise RowError(
                 self.forward.model,
                 f"a row of {longest} tokens does not fit the memory of {self.forward.device}; "
                 "lower max_length",

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from operators import columns
 from operators.contract import assign, reject
-from operators.errors import TableError
+from operators.errors import RowError, TableError
 from pipelines.rows import accepted, rejected, through
 
 READ = pa.schema([columns.ID, columns.TEXT, columns.SOURCE_FILE, columns.SOURCE_ROW])
 LENGTH = pa.field("length", pa.int32())
 MADE = pa.schema([columns.ID, columns.SOURCE_FILE, columns.SOURCE_ROW, LENGTH])
+CANNOT = ZeroDivisionError("cannot measure that")
 
 
 def read(texts, errors=None):
@@ -27,12 +28,12 @@ def read(texts, errors=None):
     return assign(table, columns.ERROR, pa.array(errors or [None] * rows, columns.ERROR.type))
 
 
-def measure(table, *, breaks_on="?", calls=None):
+def measure(table, *, breaks_on="?", calls=None, error=CANNOT):
     """A step: text lengths instead of texts; empty texts are rejected, some texts break it."""
     if calls is not None:
         calls.append(len(table))
     if pc.any(pc.match_substring(table["text"], breaks_on)).as_py():
-        raise ZeroDivisionError("cannot measure that")
+        raise error
     length = pc.utf8_length(table["text"])
     out = assign(table.drop_columns(["text"]), LENGTH, length)
     return reject(out, np.equal(length.to_numpy(), 0), "nothing to measure")
@@ -85,6 +86,14 @@ def test_an_error_that_names_what_is_wrong_is_no_fault_of_a_row():
 
     with pytest.raises(TableError):
         through(lost, read(["abc", "de"]), MADE)
+
+
+def test_a_row_that_the_memory_does_not_hold_leaves_alone():
+    error = RowError("m", "a row of 9 tokens does not fit the memory of cpu")
+    out = through(partial(measure, error=error), read(["good", "?", "better"]), MADE)
+    assert accepted(out, MADE)["source_row"].to_pylist() == [0, 2]
+    reason = "the step failed: RowError: model m: a row of 9 tokens does not fit the memory of cpu"
+    assert rejected(out)["error"].to_pylist() == [reason]
 
 
 def test_no_rows_give_the_schema_without_asking_the_step():

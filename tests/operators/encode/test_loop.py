@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from operators.encode.budget import Shapes, pack, padded_tokens
 from operators.encode.loop import Loop, Ragged, padded
-from operators.errors import DeviceError, ModelError
+from operators.errors import DeviceError, ModelError, RowError
 from operators.measures import MODEL_TOKENS, PADDED_TOKENS, measured
 from tests.cuda_devices import CUDA
 
@@ -110,7 +110,7 @@ def test_a_long_row_that_fits_is_not_blamed_for_the_short_ones_that_do_not():
 
 
 def test_a_row_that_does_not_fit_alone_is_an_error_with_its_length():
-    with pytest.raises(ModelError, match="a row of 9 tokens does not fit the memory of cpu"):
+    with pytest.raises(RowError, match="a row of 9 tokens does not fit the memory of cpu"):
         Loop(Sums(memory=8), 64).encode_unit(ragged([[1] * 9, [1]]))
 
 
