@@ -14,15 +14,21 @@ _MOST_POISON = 16
 ERROR = columns.ERROR.name
 
 
-def through(transform: Transform, table: pa.Table, schema: pa.Schema) -> pa.Table:
+def through(
+    transform: Transform, table: pa.Table, schema: pa.Schema, *, whole: bool = False
+) -> pa.Table:
     """Apply a step to the good rows; the output has `schema` and `error`, bad rows last.
 
     When the step fails, halves of the rows are tried, down to the row that does it, which is
     quarantined, also where the memory does not hold that row. A step that fails on more than a few
-    rows of a unit fails as a whole.
+    rows of a unit fails as a whole, and so does one that makes something else of half the rows
+    (`whole`).
     """
     good, bad = _split(table)
-    out = _halving(transform, good, schema, [])
+    if whole and len(good):
+        out = conform(transform(good), extended(schema))
+    else:
+        out = _halving(transform, good, schema, [])
     return pa.concat_tables([out, conform(bad, out.schema)]) if len(bad) else out
 
 

@@ -17,6 +17,7 @@ from operators.errors import CorpusmillError, DamageError, DeviceError, SourceEr
 from operators.measures import measured, whereabouts
 from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
+from operators.teach.protocol import Scoring
 from operators.text.rows import read_unit
 from operators.text.source import Source, Unit
 from pipelines.homes import Homes
@@ -129,11 +130,12 @@ def advance(job: Job, parcel: Parcel, opened: Sequence[tuple[int, Transform]]) -
     """Take a parcel through the opened steps; rows that a step rejects stay, with their error."""
     table, tally = parcel.table, parcel.tally
     for number, transform in opened:
+        operator = job.steps[number].operator
+        whole = isinstance(operator, Scoring) and operator.whole
         clock = time.perf_counter()
         with measured() as found:
-            table = through(transform, table, job.schemas[number + 1])
-        name = job.steps[number].operator.name
-        tally = tally.took(name, time.perf_counter() - clock).saw(table).heard(found)
+            table = through(transform, table, job.schemas[number + 1], whole=whole)
+        tally = tally.took(operator.name, time.perf_counter() - clock).saw(table).heard(found)
     return replace(parcel, table=table, tally=tally)
 
 

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from operators import columns
 from operators.contract import assign, reject
 from operators.errors import RowError, TableError
+from operators.text.source import Source
 from pipelines.rows import accepted, rejected, through
+from pipelines.spec import Step
+from pipelines.work import Job, Parcel, advance
+from tests.poison import Raise
 
 READ = pa.schema([columns.ID, columns.TEXT, columns.SOURCE_FILE, columns.SOURCE_ROW])
 LENGTH = pa.field("length", pa.int32())
@@ -110,3 +114,17 @@ def test_a_step_may_make_several_rows_of_one():
     out = through(twice, read(["abc", "de"], [None, "bad"]), MADE)
     assert accepted(out, MADE)["id"].to_pylist() == ["0", "0"]
     assert len(rejected(out)) == 1
+
+
+class Lists(Raise):
+    """Makes something else of a row where others are missing, as a teacher of whole lists does."""
+
+    reads_texts, fingerprint, whole = True, "", True
+
+
+def test_rows_that_count_together_are_not_tried_in_halves():
+    step = Lists("lemon")
+    job = Job("table", "run", Source(uri="docs"), (Step(step),), (READ, READ), "", 1)
+    parcel = Parcel("unit", 0, read(["good", "lemon", "better"]))
+    with step.open() as transform, pytest.raises(ArithmeticError, match="no step digests"):
+        advance(job, parcel, [(0, transform)])
