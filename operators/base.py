@@ -42,7 +42,7 @@ class Resources:
     """Padded tokens a forward pass; 0 lets the encoder choose for its device."""
     batches: Batches = "auto"
     """padded: rows of a pass have one length. varlen: they lie end to end, told apart in attention.
-    auto: on CUDA the faster of the two, timed when the model is loaded; elsewhere padded.
+    auto: the faster of the two on CUDA in half precision, timed at loading; elsewhere padded.
     compiled: lengths are rounded up and torch compiles each shape, with CUDA graphs on CUDA."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Compute threads of one worker; 0 shares the node's cores among its workers."""

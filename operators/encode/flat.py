@@ -20,11 +20,13 @@ class Flat(NamedTuple):
     ends: Tensor
     """(rows + 1) int32: where each row begins, and where the last one ends."""
     longest: int
+    lengths: list[int]
+    """Of the rows, where no device must be waited for."""
 
     def to(self, device: torch.device) -> "Flat":
         """On a device; to CUDA from pinned memory, without waiting."""
         ids, positions, ends = (sent(each, device) for each in self[:3])
-        return Flat(ids, positions, ends, self.longest)
+        return Flat(ids, positions, ends, self.longest, self.lengths)
 
 
 def flattened(ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32], chosen: Rows) -> Flat:
@@ -38,6 +40,7 @@ def flattened(ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int32], chosen
         torch.from_numpy(positions)[None],
         torch.from_numpy(ends.astype(np.int32)),
         int(lengths.max()),
+        lengths.tolist(),
     )
 
 

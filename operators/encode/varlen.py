@@ -1,5 +1,6 @@
 """Rows end to end in one forward pass, with no padding: attention is told where each row ends."""
 
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ def states(network: Any, flat: Flat, first: int) -> Tensor:
         cu_seq_lens_k=flat.ends,
         max_length_q=flat.longest,
         max_length_k=flat.longest,
+        row_lengths=flat.lengths,
     )[0]
     return found[0]
 
@@ -84,7 +86,7 @@ def attention(
     scale = told.get("scaling")
     if query.is_cuda and query.dtype in _HALF:
         return _fused(query, key, value, ends, told["max_length_q"], causal, scale), None
-    return _by_length(query, key, value, ends, causal, scale), None
+    return _by_length(query, key, value, told["row_lengths"], causal, scale), None
 
 
 def _fused(
@@ -112,10 +114,10 @@ def _fused(
 
 
 def _by_length(
-    query: Tensor, key: Tensor, value: Tensor, ends: Tensor, causal: bool, scale: float | None
+    query: Tensor, key: Tensor, value: Tensor, lengths: list[int], causal: bool, scale: float | None
 ) -> Tensor:
     """Neighbours of one length share a call, so sorted rows need few of them."""
-    lengths, starts = ends.diff().tolist(), ends.tolist()
+    starts = [0, *accumulate(lengths)]
     shared = key.shape[1] != query.shape[1]
     parts, row = [], 0
     while row < len(lengths):

@@ -111,6 +111,14 @@ def test_a_layout_is_timed_where_the_longest_row_or_none_that_is_timed_fits(toke
     assert np.isfinite(loop.encode_unit(rows)).all()
 
 
+def test_auto_measures_nothing_in_fp32_which_has_no_kernel_for_rows_of_any_lengths(tmp_path):
+    on_cpu = opening(build_bert(tmp_path / "bert"), batches="auto")
+    network = opened(on_cpu)
+    asked = room_for(network, 64)
+    assert loop_of(network, replace(on_cpu, device=torch.device("cuda"))).flat is None
+    assert asked == []
+
+
 def test_no_token_is_padding_end_to_end(tmp_path):
     given = opening(build_bert(tmp_path / "bert"))
     loop = loop_of(opened(given), given)
@@ -161,3 +169,11 @@ def test_a_layer_that_asks_for_more_than_rows_is_refused():
     for asked in ({"softcap": 30.0}, {"sliding_window": 3}):
         with pytest.raises(ValueError, match=f"cannot be given {next(iter(asked))}"):
             varlen.attention(None, many, many, many, None, **told, **asked)
+
+
+def test_the_device_is_not_asked_for_the_lengths_of_its_rows():
+    many = torch.ones(1, 2, 6, 4)
+    ends = torch.tensor([0, 2, 6], device="meta")  # what is there cannot be read
+    told = {"cu_seq_lens_q": ends, "max_length_q": 4, "row_lengths": [2, 4], "is_causal": True}
+    found, _ = varlen.attention(None, many, many, many, None, **told)
+    assert found.shape == (1, 6, 2, 4)
