@@ -17,6 +17,7 @@ from operators.encode.flat import Flat, rows_of
 from operators.encode.graph import cache
 from operators.encode.loop import Loop, Ragged
 from operators.encode.pooling import places
+from operators.encode.probe import ids_of_text
 from operators.encode.strategy import Opening
 from operators.encode.torch_backend import TorchBackend
 from operators.errors import ModelError, RowError
@@ -26,10 +27,8 @@ _LENGTHS, _LEAST_STEP = 16, 16
 """Lengths that batches may have, and tokens between two of them."""
 _TIMED = 512
 """Tokens of a row that is timed, at most: texts are seldom as long as a model takes them."""
-_ORDINARY = 5
-"""Ids below may be special; RoBERTa counts positions by what is not padding."""
 _NEAR = {torch.float32: 1e-5}
-_NEAR_HALF = 1e-3
+_NEAR_HALF = 1e-4
 """What the cosine of a vector by both ways may lack to one."""
 
 
@@ -138,9 +137,8 @@ def _sample(opening: Opening) -> Ragged:
 
 
 def _rows(opening: Opening, lengths: list[int]) -> Ragged:
-    """Rows of tokens that the vocabulary surely has, neither padding nor all alike."""
-    words = min(int(opening.folder.config.get("vocab_size") or 1000), 1000)
-    ids = _ORDINARY + np.arange(sum(lengths), dtype=np.int32) * 7 % (words - _ORDINARY)
+    """Rows of a text, over and over: half precision knows little of tokens at random."""
+    ids = np.resize(np.array(ids_of_text(opening.folder), np.int32), sum(lengths))
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
     return Ragged(ids, offsets)
 
