@@ -53,6 +53,7 @@ def loop_of(network: Embedder, opening: Opening) -> Loop:
     `compiled` is measured, too: padded rows stay where that is slower. ModelError where `varlen`
     is asked for and the network's attention cannot be told of rows.
     """
+    opening = replace(opening, token_budget=opening.budget)
     loop = Loop(network, opening.budget)
     asked = opening.batches
     if asked == "compiled":

@@ -42,9 +42,10 @@ def check_there(device: torch.device, error: Exception) -> None:
 
 
 def token_budget(device: torch.device, width: int) -> int:
-    """Padded tokens a forward pass where the config does not say."""
+    """Padded tokens a forward pass where the config does not say, in the memory that is free."""
     if device.type != "cuda":
         return _CPU_TOKENS
+    torch.cuda.empty_cache()  # what models that are gone had is still torch's
     free, _ = torch.cuda.mem_get_info(device)
     fewest, most = _CUDA_TOKENS
     return min(max(int(free * _CUDA_SHARE) // (width * _CUDA_BYTES_A_VALUE), fewest), most)

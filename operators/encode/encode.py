@@ -124,7 +124,7 @@ class Encode:
                 self.precision,
                 place,
                 _decided(self.backend),
-                on.token_budget or device.token_budget(place, folder.width),
+                on.token_budget,
                 on.batches,
             )
             yield partial(_encode, self._strategy().open(opening))

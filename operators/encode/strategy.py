@@ -47,9 +47,16 @@ class Opening:
     precision: Precision
     device: "torch.device"
     engine: Engine
-    budget: int
-    """Padded tokens a forward pass."""
+    token_budget: int
+    """Padded tokens a forward pass; 0: as many as the device has room for."""
     batches: Batches = "auto"
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens a forward pass: to be asked for when the network has taken its room."""
+        from operators.encode import device
+
+        return self.token_budget or device.token_budget(self.device, self.folder.width)
 
 
 class Encoded(NamedTuple):

@@ -47,16 +47,14 @@ class MaxSim:
 
     def scorer(self, device: "torch.device", budget: int) -> Scorer:
         from operators.encode import probe, token_vectors
-        from operators.encode.device import token_budget
         from operators.encode.loop import Loop
 
         folder, path = resolve(self.model), self.model.path
         shape = decide(folder, path, "auto", True)
-        tokens = budget or token_budget(device, folder.width)
-        opening = Opening(folder, path, shape, self.precision, device, "torch", tokens)
+        opening = Opening(folder, path, shape, self.precision, device, "torch", budget)
         network = token_vectors.opened(opening, adapters=self.language != "none")
         probe.check_vectors(folder, token_vectors.Mean(network))
-        loop = Loop(network, tokens)
+        loop = Loop(network, opening.budget)
         sides = (
             _Side(Tokenize(self.model, role=role).tokenizer(), self._strategy(role), opening, loop)
             for role in ("query", "passage")

@@ -12,6 +12,7 @@ from operators.arrays import to_matrix
 from operators.base import Resources
 from operators.encode import varlen
 from operators.encode.batches import compiled, faster, loop_of
+from operators.encode.device import token_budget
 from operators.encode.embedder import opened
 from operators.encode.encode import Encode
 from operators.encode.loop import Loop, Ragged
@@ -63,7 +64,7 @@ def test_every_pooling_takes_rows_end_to_end(pooling, tmp_path):
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 def test_compiled_shapes_give_the_vectors_of_padded_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    given = opening(build_bert(tmp_path / "bert"), budget=64)
+    given = opening(build_bert(tmp_path / "bert"), token_budget=64)
     network = opened(given)
     rows = Ragged(np.arange(5, 45, dtype=np.int32), np.array([0, 14, 25, 40], np.int32))
     found = compiled(network, given).encode_unit(rows)
@@ -101,7 +102,7 @@ def room_for(network, tokens):
 @pytest.mark.parametrize("tokens", [600, 20])
 def test_a_layout_is_timed_where_the_longest_row_or_none_that_is_timed_fits(tokens, tmp_path):
     folder = build_bert(tmp_path / "bert", max_length=1024)
-    on_cpu = opening(folder, budget=1024, batches="auto", precision="bf16")
+    on_cpu = opening(folder, token_budget=1024, batches="auto", precision="bf16")
     network = opened(on_cpu)
     asked = room_for(network, tokens)
     on_gpu = replace(on_cpu, device=torch.device("cuda"))  # there alone auto measures
@@ -177,3 +178,9 @@ def test_the_device_is_not_asked_for_the_lengths_of_its_rows():
     told = {"cu_seq_lens_q": ends, "max_length_q": 4, "row_lengths": [2, 4], "is_causal": True}
     found, _ = varlen.attention(None, many, many, many, None, **told)
     assert found.shape == (1, 6, 2, 4)
+
+
+def test_a_budget_is_what_the_config_says_or_what_the_device_has_room_for(tmp_path):
+    given = opening(build_bert(tmp_path / "bert"))
+    assert given.budget == 40
+    assert replace(given, token_budget=0).budget == token_budget(CPU, 32)

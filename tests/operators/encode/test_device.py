@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from operators.encode import device
+from tests.cuda_devices import CUDA
 
 
 def test_auto_is_a_device_that_works():
@@ -30,8 +31,15 @@ def test_a_budget_is_chosen_for_the_cpu():
     assert device.token_budget(torch.device("cpu"), 384) >= 512
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_wider_model_gets_fewer_tokens_of_a_gpu():
-    cuda = torch.device("cuda")
+@pytest.mark.parametrize("cuda", CUDA)
+def test_a_wider_model_gets_fewer_tokens_of_a_gpu(cuda):
     assert device.token_budget(cuda, 8192) <= device.token_budget(cuda, 384)
+
+
+@pytest.mark.parametrize("cuda", CUDA)
+def test_what_is_there_has_no_room_for_tokens_and_what_is_gone_has(cuda):
+    empty = device.token_budget(cuda, 16_384)
+    taken = torch.empty(torch.cuda.mem_get_info(cuda)[0] // 2, dtype=torch.uint8, device=cuda)
+    assert device.token_budget(cuda, 16_384) < empty or empty == 4096
+    del taken
+    assert device.token_budget(cuda, 16_384) == pytest.approx(empty, rel=0.05)
