@@ -179,6 +179,23 @@ def test_two_calls_in_flight_on_a_gpu_give_the_same_rows(device):
     np.testing.assert_array_equal(found, expected(rows))
 
 
+class Hungry(Sums):
+    """Takes a twentieth of a GPU's memory for each token."""
+
+    def __call__(self, ids, mask, prompts):
+        _, whole = torch.cuda.mem_get_info(self.device)
+        torch.empty(ids.numel() * whole // 20, dtype=torch.uint8, device=self.device)
+        return super().__call__(ids, mask, prompts)
+
+
+@pytest.mark.parametrize("device", CUDA)
+def test_what_does_not_fit_a_gpu_is_tried_in_smaller_batches(device):
+    rows = [[n] * (1 + n % 3) for n in range(60)]
+    loop = Loop(Hungry(device=device), 64)
+    np.testing.assert_array_equal(loop.encode_unit(ragged(rows)), expected(rows))
+    assert loop.budget < 20
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 40))
 def test_the_loop_measures_what_went_through_the_model_with_and_without_padding(lengths, budget):
     rows = ragged([[1] * length for length in lengths])
