@@ -89,6 +89,11 @@ class DamageError(SourceError):
 
 
 @dataclass(eq=False)
+class StaleError(SourceError):
+    """A row of a source that is not what it was when a table was made of it."""
+
+
+@dataclass(eq=False)
 class TableError(CorpusmillError):
     """A table that is missing, broken, or not what a command needs."""
 

@@ -13,7 +13,14 @@ import pyarrow as pa
 
 from operators.base import Ask, Searches, Transform
 from operators.contract import LEFT_OUT
-from operators.errors import CorpusmillError, DamageError, DeviceError, SourceError, TableError
+from operators.errors import (
+    CorpusmillError,
+    DamageError,
+    DeviceError,
+    SourceError,
+    StaleError,
+    TableError,
+)
 from operators.measures import measured, whereabouts
 from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
@@ -179,7 +186,8 @@ def guarded(
 
 def failed(unit: str, error: Exception) -> Failure:
     """The Failure of a unit in this process, its reason without secrets."""
-    passing = isinstance(error, SourceError | TableError) and not isinstance(error, DamageError)
+    verdict = isinstance(error, DamageError | StaleError)
+    passing = isinstance(error, SourceError | TableError) and not verdict
     reason, code = f"{type(error).__name__}: {error}", 1
     if isinstance(error, CorpusmillError):
         reason, code = str(error), error.exit_code
