@@ -16,7 +16,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.data.exceptions import ExecutionTimeoutError
 
 from cluster import settings
-from cluster.answers import answer
+from cluster.answers import answer, as_raised
 from cluster.blameless import blameless
 from cluster.envelope import ITEMS, packed, packed_units, unpacked, unpacked_units
 from cluster.growth import grown
@@ -129,7 +129,7 @@ def _outcomes(data: Dataset) -> Outcomes:
     batches: Any = iter(
         data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     )
-    with closing(batches):  # or its executor outlives Ray
+    with as_raised(), closing(batches):  # or its executor outlives Ray
         for item in (item for batch in batches for item in unpacked(batch)):
             if isinstance(item, Failure) and item.fatal:
                 raise Fatal(item.reason, item.exit_code)

@@ -46,12 +46,29 @@ def by_asking(tmp_path):
     AskActors((actor,))(0, "find")
 
 
+class ShutTask(Shut):
+    """The same without a model: a task that reads opens it."""
+
+    loads_model = False
+
+
+def planned(tmp_path, kind):
+    docs = write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 3))})
+    steps = (Step(kind(f"{tmp_path}/docs")),)
+    return plan_phase(Phase("texts", Source(uri=docs), steps, Write(f"{tmp_path}/t")))
+
+
+def by_streaming(tmp_path):
+    from cluster.ray_runner import RayRunner
+
+    plan = planned(tmp_path, ShutTask)
+    list(RayRunner().run_units(plan.job, plan.units))
+
+
 def by_running_alone(tmp_path):
     from cluster.ray_runner import RayRunner
 
-    docs = write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 3))})
-    step = Step(Shut(f"{tmp_path}/docs"))
-    plan = plan_phase(Phase("texts", Source(uri=docs), (step,), Write(f"{tmp_path}/t")))
+    plan = planned(tmp_path, Shut)
     RayRunner().alone(plan.job, plan.units[0], 0, -1)
 
 
@@ -61,6 +78,7 @@ def by_running_alone(tmp_path):
     [
         (by_parallel, ERROR),
         (by_asking, ERROR),
+        (by_streaming, ModelError("m", "it is shut")),
         (by_running_alone, ModelError("m", "it is shut")),
     ],
 )
