@@ -25,9 +25,12 @@ _MOST_DEADLY = 16
 def isolate(job: Job, unit: Unit, alone: Alone) -> list[Outcome]:
     """Save what can be saved of a suspect: its receipt, or a Failure that names it.
 
-    A file that is read in one pass (gzip, zst) runs alone but is not halved.
+    A file that is read in one pass (gzip, zst) is not halved: it runs alone as long as that
+    finishes a part.
     """
-    outcomes = alone(job, unit, 0, -1)
+    parts, outcomes = job.folder.parts(unit.id), alone(job, unit, 0, -1)
+    while outcomes is None and (now := job.folder.parts(unit.id)) > parts:
+        parts, outcomes = now, alone(job, unit, 0, -1)
     if outcomes is not None:
         return outcomes
     if unit.splits:

@@ -228,8 +228,13 @@ def open_steps(
 
 
 def begun(job: Job, unit: str, stage: str) -> int | Failure:
-    """Leave an attempt marker; how many attempts died before, a Failure where too many did."""
+    """Leave an attempt marker; how many attempts died before, a Failure where too many did.
+
+    Of a unit that gave parts only those count that began after the last of them was finished.
+    """
     before = job.folder.mark_attempt(unit, stage)
+    if before and (parts := job.folder.parts(unit)):
+        before = job.folder.mark_attempt(unit, f"{stage}.{parts}")
     if before < MAX_ATTEMPTS:
         return before
     return Failure(unit, f"begun {before} times in {stage} and never finished", suspect=True)

@@ -106,6 +106,11 @@ class RunFolder:
         with _explained():
             bulk.delete([self.path("attempts", mark) for mark in marks])
 
+    def parts(self, unit: str) -> int:
+        """How many parts of a unit have a receipt."""
+        with _explained():
+            return sum(name.startswith(f"{unit}.p") for name in self._whole("receipts"))
+
     def write_receipt(self, receipt: Receipt) -> Receipt:
         """Store the unit's receipt, or return the one of the attempt that was first."""
         uri = self._receipt_uri("receipts", receipt.unit)

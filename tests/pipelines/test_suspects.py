@@ -14,7 +14,17 @@ from operators.text.source import Source, Unit
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Phase, Step, Write
 from pipelines.suspects import POISON, isolate
-from pipelines.work import Failure, Job, Outcome, process_alone
+from pipelines.work import (
+    MAX_ATTEMPTS,
+    Failure,
+    Job,
+    Outcome,
+    Parcel,
+    begun,
+    finish,
+    process_alone,
+    read_parcels,
+)
 from tests.pipeline_builders import good_rows, lines, packed_lines, write_files
 from tests.poison import Raise
 
@@ -38,10 +48,12 @@ class Alone:
         return process_alone(job, unit, begin, end)
 
 
-def planned(folder: str, data: bytes, name: str = "a.jsonl", word: str = "nothing") -> PhasePlan:
+def planned(
+    folder: str, data: bytes, name: str = "a.jsonl", word: str = "nothing", unit_bytes: int = 0
+) -> PhasePlan:
     docs = write_files(f"{folder}/docs", {name: data})
-    steps = (Step(Raise(word)),)
-    return plan_phase(Phase("texts", Source(uri=docs), steps, Write(f"{folder}/texts")))
+    steps, source = (Step(Raise(word)),), Source(uri=docs, unit_bytes=unit_bytes)
+    return plan_phase(Phase("texts", source, steps, Write(f"{folder}/texts")))
 
 
 @settings(max_examples=15)
@@ -105,3 +117,30 @@ def test_a_file_read_in_one_pass_is_tried_alone_and_not_halved(tmp_path, deadly)
     outcomes = isolate(plan.job, plan.units[0], alone)
     assert alone.asked == [(0, -1)]
     assert any(isinstance(outcome, Failure) for outcome in outcomes) == bool(deadly)
+
+
+def dies_after_a_part(job: Job, unit: Unit, begin: int, end: int) -> list[Outcome] | None:
+    """Finishes the next part that is not there yet, and the unit once all are."""
+    item = next(read_parcels(job, unit))
+    if not isinstance(item, Parcel):
+        return [item]
+    finish(job, item)
+    return None
+
+
+def test_a_file_read_in_one_pass_is_suspect_only_after_attempts_that_finished_no_part(tmp_path):
+    plan = planned(str(tmp_path), packed_lines(good_rows(0, ROWS)), "a.jsonl.gz", unit_bytes=99)
+    (unit,) = plan.units
+    for _ in range(MAX_ATTEMPTS + 2):
+        assert begun(plan.job, unit.id, "unit") == 0
+        assert dies_after_a_part(plan.job, unit, 0, -1) is None
+    assert [begun(plan.job, unit.id, "unit") for _ in range(MAX_ATTEMPTS)] == [0, 1, 2]
+    assert isinstance(begun(plan.job, unit.id, "unit"), Failure)
+
+
+def test_alone_a_file_read_in_one_pass_goes_on_as_long_as_parts_are_finished(tmp_path):
+    plan = planned(str(tmp_path), packed_lines(good_rows(0, ROWS)), "a.jsonl.gz", unit_bytes=99)
+    (outcome,) = isolate(plan.job, plan.units[0], dies_after_a_part)
+    assert isinstance(outcome, Receipt)
+    assert outcome.parts > MAX_ATTEMPTS
+    assert len(plan.job.folder.receipts()) == outcome.parts + 1
