@@ -1,7 +1,7 @@
 """Duplicate ids over all units: the first row of an id stays, the others are quarantined."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -48,26 +48,30 @@ def settle(
     by = merges(job)
     if by is not None and len(losers):
         return join_parts(job, by, first, losers, parallel)
-    return amend(job, first, receipts, losers)
+    return amend(job, first, receipts, losers, parallel)
 
 
 def amend(
-    job: Job, first: Mapping[str, Receipt], receipts: Mapping[str, Receipt], losers: pa.Table
+    job: Job,
+    first: Mapping[str, Receipt],
+    receipts: Mapping[str, Receipt],
+    losers: pa.Table,
+    parallel: ParallelMap,
 ) -> dict[str, Receipt]:
     """Amend the receipts of units that hold the losers (`unit`, `row`); those that were amended.
 
     `first` are the receipts before any amending, `receipts` those that count until now.
     """
     by_part = dict(_grouped(losers))
-    amended = {}
+    tasks: list[tuple[Receipt, Mapping[Shard, Rows]]] = []
     for unit, receipt in first.items():
         parts = {
             shard: by_part[part_of(shard)] for shard in receipt.shards if part_of(shard) in by_part
         }
         if sum(len(rows) for rows in parts.values()) > receipts[unit].bad.get(_reason(job), 0):
-            amended[unit] = _amended(job, receipt, parts)
-            job.folder.amend(amended[unit])
-    return amended
+            tasks.append((receipt, parts))
+    done: Iterable[Receipt] = parallel(_Amending(job, tuple(tasks)), range(len(tasks)))
+    return {receipt.unit: receipt for receipt in done}
 
 
 def parts_of(receipts: Mapping[str, Receipt]) -> list[str]:
@@ -95,6 +99,19 @@ def _losers(folder: RunFolder, names: list[str], bucket: int) -> pa.Table:
 def _grouped(losers: pa.Table) -> Iterator[tuple[str, Rows]]:
     for name in pc.unique(losers["unit"]):
         yield str(name), losers.filter(pc.equal(losers["unit"], name))["row"].to_numpy()
+
+
+@dataclass(frozen=True)
+class _Amending:
+    """Writes units again without their later rows, wherever it runs."""
+
+    job: Job
+    tasks: tuple[tuple[Receipt, Mapping[Shard, Rows]], ...]
+
+    def __call__(self, number: int) -> Receipt:
+        amended = _amended(self.job, *self.tasks[number])
+        self.job.folder.amend(amended)
+        return amended
 
 
 def _amended(job: Job, receipt: Receipt, losers: Mapping[Shard, Rows]) -> Receipt:

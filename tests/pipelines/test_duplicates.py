@@ -1,7 +1,9 @@
 """Of rows with one id the first of the source stays, whenever its unit was finished."""
 
+import pickle
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 from hypothesis import given, settings
@@ -107,3 +109,22 @@ def test_repeated_it_writes_the_same_shards(tmp_path):
     remove_duplicates(plan.job, original, map)
     assert in_order(plan) == once
     assert isinstance(read_shard(plan.job.table, once[plan.units[0].id].shards[0].path), pa.Table)
+
+
+def test_units_with_later_rows_are_written_again_by_tasks_that_travel_not_by_the_caller(tmp_path):
+    files: list[list[Row]] = [
+        [{"id": "a", "text": "one"}, {"id": f"b{n}", "text": "two"}] for n in range(3)
+    ]
+    plan = planned(str(tmp_path), files)
+    for unit in plan.units:
+        process_alone(plan.job, unit)
+    given = []
+
+    def elsewhere(work: Callable[[int], Any], items: Sequence[int]) -> Iterable[Any]:
+        given.append(len(items))
+        assert all(not receipt.bad for receipt in in_order(plan).values())
+        return map(pickle.loads(pickle.dumps(work)), items)
+
+    assert remove_duplicates(plan.job, in_order(plan), elsewhere) == 2
+    assert given == [plan.job.buckets, 2]
+    assert kept(plan, in_order(plan)) == ["a", "b0", "b1", "b2"]
