@@ -17,7 +17,7 @@ from operators.storage import log
 from operators.storage import uri as store
 from operators.storage.history import check_whole
 from operators.storage.keys import hashed, read_bucket, write_bucketed
-from operators.storage.parquet import opened
+from operators.storage.parquet import picked
 from operators.storage.row_digest import row_digests
 from operators.storage.table import Table, TableFile
 from pipelines.feed_files import Sink
@@ -270,7 +270,7 @@ def _all_rows(side: _Side, names: list[str]) -> Iterable[pa.Table]:
 def _rows(side: _Side, file: TableFile, names: list[str]) -> Iterator[pa.Table]:
     """A file's row groups with these columns as the version has them; nulls where it has none."""
     schema = pa.schema([side.schema.field(name) for name in names])
-    with opened(store.join(side.table.uri, file.path)) as parquet:
+    with picked(store.join(side.table.uri, file.path)) as parquet:
         there = [name for name in names if parquet.schema_arrow.get_field_index(name) >= 0]
         for group in range(parquet.metadata.num_row_groups):
             rows = parquet.read_row_group(group, columns=there)

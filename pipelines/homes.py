@@ -11,7 +11,7 @@ import pyarrow.compute
 
 from operators import columns
 from operators.errors import SourceError
-from operators.storage.parquet import opened
+from operators.storage import keys
 from operators.storage.receipts import RunFolder
 from operators.text.source import Unit
 
@@ -40,11 +40,8 @@ class Homes:
 
     def of(self, unit: Unit) -> pa.Table:
         """`hash`, `home`, `at` of each distinct text of a unit."""
-        found = []
-        for bucket in range(self.buckets):
-            with opened(homes_uri(self.folder, bucket)) as file:
-                found.append(file.read_row_group(unit.ordinal))
-        return pa.concat_tables(found).combine_chunks()
+        files = [homes_uri(self.folder, bucket) for bucket in range(self.buckets)]
+        return keys.read_bucket(files, unit.ordinal, ["hash", "home", "at"]).combine_chunks()
 
     def prepared(self, homes: pa.Table, unit: Unit, rows: pa.Table, seen: set[int]) -> pa.Table:
         """The rows that a step is to see: those to encode, or all with their homes beside them.

@@ -7,7 +7,7 @@ from operators.errors import TableError
 from operators.storage import uri as store
 from operators.storage.inventory import LOG, inventory, read_objects, searchable
 from operators.storage.log_search import log_objects
-from operators.storage.parquet import opened
+from operators.storage.parquet import picked
 from operators.storage.search import Wanted, search_rows
 
 
@@ -30,7 +30,7 @@ def prove_absence(uri: str, wanted: Wanted, ignored: Iterable[str] = ()) -> Proo
     there, columns = inventory(uri), 0
     for path in there.parquet:
         place = store.join(uri, path)
-        with opened(place) as file:
+        with picked(place) as file:
             columns += len(file.schema_arrow.names)
         if path.startswith(LOG):
             continue

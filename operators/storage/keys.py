@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.storage.parquet import opened, write_grouped
+from operators.storage.parquet import picked, write_grouped
 from operators.storage.receipts import RunFolder
 
 _PARALLEL = 16
@@ -174,7 +174,7 @@ def _one(column: Any) -> Any:
 
 
 def _group(uri: str, bucket: int, columns: Sequence[str]) -> pa.Table:
-    with opened(uri) as file:
+    with picked(uri) as file:
         there = [name for name in columns if file.schema_arrow.get_field_index(name) >= 0]
         table: pa.Table = file.read_row_group(bucket, columns=there)
     return table.select(there)

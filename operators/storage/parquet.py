@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from operators.errors import SourceError, TableError
 from operators.storage import uri as store
 from operators.storage.content import DIGEST_BYTES, content_digest
+from operators.storage.ranges import Ranges
 from operators.storage.stored import leaf_columns, stored, stored_table
 from operators.storage.stream import Sink, open_output
 
@@ -56,7 +57,7 @@ def write_rows(uri: str, table: pa.Table, metadata: dict[str, str] | None = None
 def read_shard(table_uri: str, path: str, columns: list[str] | None = None) -> pa.Table:
     """Read a shard or its named columns; TableError if it is missing, corrupt or lacks one."""
     uri = store.join(table_uri, path)
-    with opened(uri) as file:
+    with opened(uri) if columns is None else picked(uri) as file:
         schema = file.schema_arrow
         lacking = [name for name in columns or [] if schema.get_field_index(name) < 0]
         if lacking:
@@ -69,14 +70,14 @@ def read_shard(table_uri: str, path: str, columns: list[str] | None = None) -> p
 
 def group_rows(table_uri: str, path: str) -> list[int]:
     """Rows of each row group of a shard, from its footer."""
-    with opened(store.join(table_uri, path)) as file:
+    with picked(store.join(table_uri, path)) as file:
         groups = range(file.metadata.num_row_groups)
         return [file.metadata.row_group(group).num_rows for group in groups]
 
 
 def read_group(table_uri: str, path: str, group: int, columns: list[str]) -> pa.Table:
     """One row group of a shard: those of the named columns that it has, in the order named."""
-    with opened(store.join(table_uri, path)) as file:
+    with picked(store.join(table_uri, path)) as file:
         there = [name for name in columns if file.schema_arrow.get_field_index(name) >= 0]
         table: pa.Table = file.read_row_group(group, columns=there)
     return table.select(there)
@@ -84,15 +85,26 @@ def read_group(table_uri: str, path: str, group: int, columns: list[str]) -> pa.
 
 def shard_metadata(uri: str) -> dict[str, str]:
     """The key-value metadata a shard was written with; TableError if it is missing or corrupt."""
-    with opened(uri) as file:
+    with picked(uri) as file:
         notes = file.metadata.metadata or {}
     return {key.decode(): value.decode() for key, value in notes.items() if key != b"ARROW:schema"}
 
 
 @contextmanager
 def opened(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file on any store, read lazily; Arrow's and the store's errors are TableError."""
+    """A Parquet file on any store, to be read through; what goes wrong with it is TableError."""
     with _explained(uri), store.open_input(uri) as stream, pq.ParquetFile(stream) as file:
+        yield file
+
+
+@contextmanager
+def picked(uri: str) -> Iterator[pq.ParquetFile]:
+    """As `opened`, to read some columns or groups: each read asks a store for their bytes alone."""
+    with (
+        _explained(uri),
+        store.open_input(uri) if store.is_local(uri) else Ranges(uri) as stream,
+        pq.ParquetFile(cast(IO[Any], stream), pre_buffer=True) as file,
+    ):
         yield file
 
 
@@ -100,7 +112,7 @@ def stored_bytes(table: pa.Table) -> int:
     """Bytes the table would take as a shard, by writing it to memory."""
     plain = stored_table(table)
     sink = _Hashing(io.BytesIO())
-    with _writer(sink, plain.schema, {}) as writer:
+    with _writer(sink, plain.schema, {}, _flat(plain.schema)) as writer:
         writer.write_table(plain.combine_chunks(), row_group_size=_group_rows(plain))
     return sink.size
 
@@ -122,10 +134,13 @@ def has_its_content(table_uri: str, path: str) -> bool:
 
 
 def write_grouped(uri: str, groups: list[pa.Table], metadata: dict[str, str]) -> int:
-    """Write each table as one row group, empty ones too: group i is groups[i]; returns bytes."""
+    """Write each table as one row group, empty ones too: group i is groups[i]; returns bytes.
+
+    Their extremes are not noted: whoever reads one group of many reads all that the footer says.
+    """
     with _explained(uri), open_output(uri) as stream:
         sink = _Hashing(stream)
-        with _writer(sink, stored(groups[0].schema), metadata) as writer:
+        with _writer(sink, stored(groups[0].schema), metadata, extremes=[]) as writer:
             for group in groups:
                 writer.write_table(stored_table(group), row_group_size=max(1, len(group)))
     return sink.size
@@ -134,25 +149,33 @@ def write_grouped(uri: str, groups: list[pa.Table], metadata: dict[str, str]) ->
 def _write(uri: str, table: pa.Table, metadata: dict[str, str]) -> tuple[int, str]:
     with open_output(uri) as stream:
         sink = _Hashing(stream)
-        with _writer(sink, table.schema, metadata) as writer:
+        with _writer(sink, table.schema, metadata, _flat(table.schema)) as writer:
             writer.write_table(table.combine_chunks(), row_group_size=_group_rows(table))
     return sink.size, sink.digest.hexdigest()
 
 
-def _writer(sink: "_Hashing", schema: pa.Schema, metadata: dict[str, str]) -> pq.ParquetWriter:
+def _writer(
+    sink: "_Hashing", schema: pa.Schema, metadata: dict[str, str], extremes: list[str]
+) -> pq.ParquetWriter:
+    """A writer that notes the least and greatest value of some columns of each row group."""
     strings, floats = leaf_columns(schema)
-    flat: Any = [field.name for field in schema if not pa.types.is_nested(field.type)]
     where: Any = sink
-    dictionaries: Any = strings  # a list of columns, which the stubs do not know
+    dictionaries: Any = strings  # lists of columns, which the stubs do not know
+    noted: Any = extremes
     return pq.ParquetWriter(
         where,
         schema.with_metadata(metadata),
         compression="zstd",
         use_dictionary=dictionaries,
         column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-        write_statistics=flat,  # the extremes of a vector's numbers help nobody, and take a tenth
+        write_statistics=noted,
         store_schema=True,
     )
+
+
+def _flat(schema: pa.Schema) -> list[str]:
+    """All but vectors: the extremes of their numbers help nobody, and take a tenth."""
+    return [field.name for field in schema if not pa.types.is_nested(field.type)]
 
 
 def _group_rows(table: pa.Table) -> int:

@@ -4,6 +4,10 @@ import io
 from typing import Any
 
 from operators.storage import uri as store
+from operators.storage.bulk import range_reader
+
+_SMALL = 64 << 10
+"""Bytes that are kept: the end of a Parquet file, which of a small one is all that is asked for."""
 
 
 class Ranges(io.RawIOBase):
@@ -13,9 +17,10 @@ class Ranges(io.RawIOBase):
     """
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self._uri, self._read = uri, range_reader(uri)
         self.size = store.file_at(uri).size
         self._place = 0
+        self._kept, self._kept_from = b"", 0
 
     def readable(self) -> bool:
         return True
@@ -31,12 +36,17 @@ class Ranges(io.RawIOBase):
         return self._place
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes, by one request; b"" at the end."""
+        """The next bytes, by one request at most; b"" at the end."""
         left = max(self.size - self._place, 0)
         count = left if size is None or size < 0 else min(size, left)
         if not count:
             return b""
-        data = store.read_bytes(self._uri, self._place, self._place + count)
+        start = self._place - self._kept_from
+        data = self._kept[start : start + count] if start >= 0 else b""
+        if len(data) < count:
+            data = self._read(self._uri, self._place, self._place + count)
+            if len(data) <= _SMALL:
+                self._kept, self._kept_from = data, self._place
         self._place += len(data)
         return data
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from operators.storage.keys import hashed, hashes_of, key_halves
-from operators.storage.parquet import opened
+from operators.storage.parquet import picked
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
 
@@ -86,7 +86,7 @@ def search_rows(uri: str, wanted: Wanted, skip: Iterable[str] = ()) -> Iterator[
 
     TableError when it cannot be read.
     """
-    with opened(uri) as file:
+    with picked(uri) as file:
         schema = file.schema_arrow
         names = [name for name in schema.names if name not in skip]
         keys = {"high", "low"} <= set(names)

@@ -78,6 +78,12 @@ class Proxy:
         """How many requests met a fault in this weather so far."""
         return self._asked(None)
 
+    def passed(self) -> tuple[int, int]:
+        """Requests answered since this was last asked, and the bytes of the answers."""
+        with urllib.request.urlopen(f"{self.endpoint}/-/passed", timeout=30) as answer:
+            requests, size = json.loads(answer.read())
+        return requests, size
+
     def _asked(self, data: bytes | None) -> int:
         request = urllib.request.Request(
             f"{self.endpoint}/-/weather", data, method="PUT" if data else "GET"
@@ -101,10 +107,11 @@ def proxied(upstream: str) -> Iterator[Proxy]:
 
 
 class Server:
-    """Answers for the S3 server behind it; `/-/weather` is for its owner."""
+    """Answers for the S3 server behind it; `/-/weather` and `/-/passed` are for its owner."""
 
     def __init__(self, upstream: str, session: ClientSession) -> None:
         self.upstream, self.session, self.weather = upstream, session, Weather(CALM)
+        self.requests, self.bytes = 0, 0
 
     async def control(self, request: web.Request) -> web.Response:
         """Change the weather, and tell how many met a fault in what was before."""
@@ -112,6 +119,11 @@ class Server:
         if request.method == "PUT":
             self.weather = Weather(**await request.json())
         return web.json_response(met)
+
+    async def count(self, request: web.Request) -> web.Response:
+        """Tell how much was answered, and begin to count anew."""
+        passed, self.requests, self.bytes = [self.requests, self.bytes], 0, 0
+        return web.json_response(passed)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or harm it."""
@@ -147,6 +159,7 @@ class Server:
             skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
         ) as found:
             body = await found.read()
+            self.requests, self.bytes = self.requests + 1, self.bytes + len(body)
             if kind == "lost":
                 return _broken(request)
             if kind == "lying" and found.status == HTTPStatus.PRECONDITION_FAILED:
@@ -187,6 +200,7 @@ async def _serve(upstream: str) -> None:
         server = Server(upstream, session)
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/-/weather", server.control)
+        app.router.add_route("GET", "/-/passed", server.count)
         app.router.add_route("*", "/{path:.*}", server.answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await runner.setup()

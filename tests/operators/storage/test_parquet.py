@@ -138,3 +138,4 @@ def test_each_table_becomes_a_row_group_even_without_rows(tmp_path: Path) -> Non
     file = pq.ParquetFile(place)
     assert [file.metadata.row_group(n).num_rows for n in range(4)] == [0, 3, 0, 2]
     assert file.read_row_group(3)["id"].to_pylist() == ["b", "c"]
+    assert not file.metadata.row_group(1).column(0).is_stats_set
