@@ -10,7 +10,7 @@ from functools import partial
 import pyarrow as pa
 
 from operators import columns
-from operators.base import Accumulates, Operator, Sized
+from operators.base import Accumulates, Operator, RowByRow, Sized
 from operators.beside import Around, Beside, Follows, Listed, Settles
 from operators.errors import ConfigError, ContractError
 from operators.storage.receipts import Receipt
@@ -45,6 +45,8 @@ class PhasePlan:
     units: tuple[Unit, ...]
     schemas: tuple[pa.Schema, ...]
     fingerprints: dict[str, str]
+    most_rows: int
+    """Rows that the source may become, for all that is known before it is read."""
     parent: int
     run: str
     committed: dict[str, object] | None
@@ -75,7 +77,7 @@ class PhasePlan:
     @property
     def job(self) -> Job:
         """What the workers need of this plan."""
-        rows = self.listing.rows if self.listing.rows > 0 else self.listing.size // _BYTES_A_ROW
+        there = sum(file.rows for file in self.built_on.files) if self.built_on else 0
         return Job(
             table=self.phase.write.table,
             run=self.run,
@@ -83,7 +85,7 @@ class PhasePlan:
             steps=self.phase.steps,
             schemas=self.schemas,
             fingerprint=self.fingerprints["recipe"],
-            buckets=max(1, -(-rows // _ROWS_A_BUCKET)),
+            buckets=max(1, -(-max(self.most_rows, there) // _ROWS_A_BUCKET)),
             accumulates=self.accumulates,
             homes=self.homes,
         )
@@ -129,6 +131,7 @@ def plan_phase(
         units=cut_units(source, listing),
         schemas=schemas,
         fingerprints=prints,
+        most_rows=most_rows(listing.rows, listing.size, phase.steps),
         parent=parent,
         run=run_key(prints["recipe"], listing.snapshot, parent, asked.nonce),
         committed=None if asked.nonce else committed,
@@ -226,3 +229,9 @@ def bytes_a_unit(total: int, steps: tuple[Step, ...]) -> int:
     most = min(max(total // _MANY_UNITS, _LARGE_UNIT), _LARGEST_UNIT)
     smallest, largest = next(sized, (_SMALLEST_UNIT, most))
     return min(max(total // _UNITS, smallest), largest)
+
+
+def most_rows(rows: int, size: int, steps: tuple[Step, ...]) -> int:
+    """Rows that a source of so many rows (-1: unknown) and bytes may become in the steps."""
+    one_each = all(isinstance(step.operator, RowByRow) and step.operator.of_text for step in steps)
+    return rows if rows > 0 and one_each else max(rows, size // _BYTES_A_ROW)
