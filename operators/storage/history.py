@@ -13,14 +13,18 @@ from operators.storage import uri as store
 
 Actions = list[dict[str, Any]]
 _VERSIONED = re.compile(r"(\d{20})\.")
+_AT_ONCE = bulk.PARALLEL
+"""Entries in memory at once: the log grows with every commit until it is cleaned."""
 
 
 def entries(uri: str) -> Iterator[tuple[int, Actions]]:
     """The actions of every log entry that is left, by version, the oldest first."""
     versions = log.entry_versions(uri)
-    names = [store.join(uri, "_delta_log", f"{version:020d}.json") for version in versions]
-    for version, entry in zip(versions, bulk.read_many(names), strict=True):
-        yield version, [json.loads(line) for line in entry.splitlines() if line]
+    for start in range(0, len(versions), _AT_ONCE):
+        some = versions[start : start + _AT_ONCE]
+        names = [store.join(uri, "_delta_log", f"{version:020d}.json") for version in some]
+        for version, entry in zip(some, bulk.read_many(names), strict=True):
+            yield version, [json.loads(line) for line in entry.splitlines() if line]
 
 
 def live(uri: str, version: int | None = None) -> frozenset[str]:
@@ -33,24 +37,25 @@ def live(uri: str, version: int | None = None) -> frozenset[str]:
     return frozenset(adds["path"].to_numpy(zero_copy_only=False))
 
 
-def contents(uri: str) -> dict[int, frozenset[str]]:
-    """The data files of every version that the log still reaches."""
+def contents(uri: str) -> Iterator[tuple[int, frozenset[str]]]:
+    """The data files of every version that the log still reaches, the oldest first."""
     oldest = log.oldest_version(uri)
     if oldest < 0:
-        return {}
-    found = {oldest: live(uri, oldest)}
+        return
+    held = live(uri, oldest)
+    yield oldest, held
     for version, actions in entries(uri):
         if version > oldest:
             gone = {a["remove"]["path"] for a in actions if "remove" in a}
             come = {a["add"]["path"] for a in actions if "add" in a}
-            found[version] = (found[version - 1] - gone) | come
-    return found
+            held = (held - gone) | come
+            yield version, held
 
 
 def versions_with(uri: str, paths: Collection[str]) -> list[int]:
     """The versions that cannot be read without one of these files."""
     wanted = frozenset(paths)
-    return [version for version, held in contents(uri).items() if held & wanted]
+    return [version for version, held in contents(uri) if held & wanted]
 
 
 def check_whole(uri: str, version: int, paths: Collection[str], instead: str = "") -> None:

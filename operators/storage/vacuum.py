@@ -1,7 +1,7 @@
 """What may go: files no readable version needs and no run in flight may still commit."""
 
-import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from operators.errors import SourceError, TableError
@@ -10,7 +10,6 @@ from operators.storage import uri as store
 from operators.storage.history import entries, live
 from operators.storage.receipts import RUNS, RunFolder, runs
 
-Actions = list[list[dict[str, Any]]]
 SOURCES = "_corpusmill/sources"
 """What scheduled runs saw of their sources; a commit names its own."""
 COMMITTED = "committed"
@@ -37,17 +36,12 @@ def vacuum(uri: str, *, retention_hours: float, dry_run: bool) -> list[str]:
 
 
 def _vacuum(uri: str, retention_hours: float, before: float, *, dry_run: bool) -> list[str]:
-    actions = [found for _, found in entries(uri)]
     ended = {run: _has_ended(RunFolder(uri, run), before) for run in runs(uri)}
-    named = _named(uri, actions, before)
-    going = {
-        *_removed_files(uri, actions, retention_hours, before),
-        *_orphans(uri, actions, ended, before),
-        *(p for p in _abandoned(uri, "_quarantine", ended, before) if p not in named),
-    }
+    aside = _abandoned(uri, "_quarantine", ended, before)
     if all(ended.values()):
-        old = {path for path, touched in _files(uri, SOURCES) if touched < before}
-        going |= {path for path in old if path not in named}
+        aside |= {path for path, touched in _files(uri, SOURCES) if touched < before}
+    removed, orphans = _removed_files(uri, retention_hours), _abandoned(uri, "data", ended, before)
+    going = _unneeded(uri, before, removed, orphans, aside)
     for run in (run for run, over in ended.items() if over):
         going |= {path for path, _ in _files(uri, f"{RUNS}/{run}")}
     if not dry_run:
@@ -57,8 +51,8 @@ def _vacuum(uri: str, retention_hours: float, before: float, *, dry_run: bool) -
     return sorted(going)
 
 
-def _removed_files(uri: str, actions: Actions, retention_hours: float, before: float) -> set[str]:
-    """Delta's own list, without what was restored and removed again within the retention.
+def _removed_files(uri: str, retention_hours: float) -> set[str]:
+    """Delta's own list of files whose removal is old.
 
     It is only listed: Delta's deletion commits two versions, and a run in flight would conflict.
     """
@@ -68,27 +62,39 @@ def _removed_files(uri: str, actions: Actions, retention_hours: float, before: f
         found = log.handle(uri).vacuum(
             int(retention_hours), dry_run=True, enforce_retention_duration=False, full=False
         )
-    removals = [a["remove"] for entry in actions for a in entry if "remove" in a]
-    recent = {r["path"] for r in removals if r.get("deletionTimestamp", 0) / 1000 > before}
-    return set(found) - recent - live(uri)
+    return set(found)
 
 
-def _orphans(uri: str, actions: Actions, ended: dict[str, bool], before: float) -> set[str]:
-    """Shards that the log never named: attempts that lost, runs that were given up."""
-    named = {a[kind]["path"] for e in actions for a in e for kind in ("add", "remove") if kind in a}
-    named |= live(uri)
-    return {path for path in _abandoned(uri, "data", ended, before) if path not in named}
+def _unneeded(
+    uri: str, before: float, removed: set[str], orphans: set[str], aside: set[str]
+) -> set[str]:
+    """What of these may go, for all that the log says; it is read entry by entry.
+
+    `removed` stay that were restored and removed again since `before`, `orphans` that were ever in
+    the table (the others are of attempts that lost and runs that were given up), and `aside` that
+    a version names which was readable since then.
+    """
+    left: dict[str, Any] = {}
+    for _, actions in entries(uri):
+        removals = [action["remove"] for action in actions if "remove" in action]
+        removed -= {r["path"] for r in removals if r.get("deletionTimestamp", 0) / 1000 > before}
+        orphans -= {r["path"] for r in removals}
+        orphans -= {action["add"]["path"] for action in actions if "add" in action}
+        info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+        if info.get("timestamp", 0) / 1000 > before:
+            aside -= set(_texts(log.recorded(left)))
+        left = info
+    aside -= set(_texts([log.recorded(left), log.lineage_at(uri, log.newest_version(uri))]))
+    return ((removed | orphans) - live(uri)) | aside
 
 
-def _named(uri: str, actions: Actions, before: float) -> str:
-    """All that the readable versions' lineages say: they name their side files."""
-    infos: list[dict[str, Any]] = [
-        next((a["commitInfo"] for a in e if "commitInfo" in a), {}) for e in actions
-    ]
-    left = [info.get("timestamp", 0) / 1000 for info in infos[1:]] + [float("inf")]
-    readable = [info.get(log.APP, "") for info, at in zip(infos, left, strict=False) if at > before]
-    newest = log.newest_version(uri)
-    return json.dumps([readable, log.lineage_at(uri, newest)])
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value: a version's lineage names its side files."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _abandoned(uri: str, folder: str, ended: dict[str, bool], before: float) -> set[str]:

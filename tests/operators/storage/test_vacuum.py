@@ -1,5 +1,7 @@
+import json
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pytest
 from operators import columns
 from operators.errors import TableError
 from operators.storage import uri
+from operators.storage.bulk import PARALLEL
 from operators.storage.history import versions_with
 from operators.storage.parquet import Shard, write_rows, write_shard
 from operators.storage.receipts import Receipt, RunFolder
@@ -196,3 +199,36 @@ def test_versions_that_lose_a_file_are_told_and_then_say_so_themselves(store: st
             ask(0)
         assert old.path in str(caught.value)
     assert Table(store).version() == 1
+
+
+def test_a_log_of_many_versions_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    place, entries = str(tmp_path), 4 * PARALLEL
+    shard = commit(place, "r1", ["a"])
+    added = {"size": 1, "modificationTime": 1, "dataChange": True, "partitionValues": {}}
+    for version in range(1, entries):
+        info = {"timestamp": version * 1000, "operation": "WRITE", "pad": "x" * 50_000}
+        actions: list[dict[str, object]] = [
+            {"commitInfo": info},
+            {"add": {"path": f"data/r{version}/u-0.parquet", **added}},
+            {
+                "remove": {
+                    "path": shard.path,
+                    "deletionTimestamp": version * 1000,
+                    "dataChange": True,
+                }
+            },
+        ]
+        data = "\n".join(json.dumps(action) for action in actions).encode()
+        uri.write_bytes(uri.join(place, f"_delta_log/{version:020d}.json"), data)
+        shard = Shard(f"data/r{version}/u-0.parquet", 1, 1, "")
+    asked = (
+        lambda: vacuum(place, retention_hours=1, dry_run=True),
+        lambda: versions_with(place, {"data/r1/u-0.parquet"}),
+    )
+    for ask in asked:
+        ask()  # what it imports is not counted
+        tracemalloc.start()
+        assert ask()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < entries * 50_000 / 2
