@@ -10,7 +10,7 @@ import pyarrow.compute
 from operators.arrays import whole
 from operators.base import Ask
 from operators.contract import LEFT_OUT
-from operators.errors import TableError
+from operators.errors import ConfigError
 from operators.mine import audit, opening, unit
 from operators.mine.ann import recalls
 from operators.mine.case import Case
@@ -170,7 +170,7 @@ class Miner:
     def _recall(self, asked: list[Asked]) -> pa.Array:
         """Measured on some of the queries, the worst of the approximate sources; null elsewhere.
 
-        TableError where the mean over them is below what a source promises.
+        ConfigError where the mean over them is below what a source promises.
         """
         found = np.full(len(asked[0]), np.nan, np.float32)
         for place, dense in enumerate(self.mine.dense):
@@ -241,11 +241,11 @@ def _taken(asked: Asked, places: Places) -> Asked:
 def _check_recall(dense: Dense, recall: float) -> None:
     assert dense.approximate is not None
     if recall < dense.approximate.min_recall:
-        problem = (
-            f"its {dense.approximate.kind} index finds {recall:.3f} of the exact answer, less than "
-            f"min_recall {dense.approximate.min_recall:g}; raise effort, or search exactly"
-        )
-        raise TableError(dense.vectors.uri, problem)
+        chosen = dense.approximate
+        found = f"the {chosen.kind} index of {dense.vectors.uri} finds {recall:.3f}"
+        problem = f"{found} of the exact answer, less than min_recall {chosen.min_recall:g}"
+        hint = "raise effort, or search exactly"
+        raise ConfigError((f"mine: {problem}; {hint}",))  # another try finds no more
 
 
 def _among(rows: Places, wanted: Places) -> Places:

@@ -10,7 +10,7 @@ from operators import columns
 from operators.arrays import whole
 from operators.beside import Beside
 from operators.contract import assign
-from operators.errors import ConfigError, SourceError
+from operators.errors import ConfigError
 from operators.mine.pool import found_among
 from operators.storage.table import Table
 from operators.text.origin import cuts, texts_of
@@ -45,7 +45,7 @@ def check_by_id(documents: Source) -> None:
 def placed(documents: pa.Table, texts: Source) -> pa.Table:
     """DOCUMENTS with the file and row in which a pinned table has the text of each id.
 
-    A pass over the table's ids. SourceError names the first document that it has not.
+    A pass over the table's ids. ConfigError names the first document that it has not.
     """
     ids = whole(documents["id"])
     file, row = np.full(len(ids), -1, np.int64), np.full(len(ids), -1, np.int64)
@@ -55,7 +55,8 @@ def placed(documents: pa.Table, texts: Source) -> pa.Table:
         file[which], row[which] = number, places
     lost = np.flatnonzero(file < 0)
     if len(lost):
-        raise SourceError(texts.uri, f"it has no text of {ids[int(lost[0])]}, which was searched")
+        problem = f"{texts.uri} has no text of {ids[int(lost[0])]}, which was searched"
+        raise ConfigError((f"mine: {problem}; name a table of all under 'documents'",))
     names = [relative(root, each.uri) for each in table.files(texts.version)]
     files: Any = pa.array(file)
     out = assign(documents, columns.SOURCE_FILE, pa.array(names, pa.string()).take(files))

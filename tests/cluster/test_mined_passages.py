@@ -140,4 +140,4 @@ def test_texts_by_id_are_those_of_a_delta_table_that_has_every_one(home, capsys)
     few = {"read": {**plain, "limit": 2}, "steps": [{"passages": CUT}]}
     assert home.run({"few": (few, "few")}) == 0
     assert home.mine("lost", documents={"uri": home.table("few")}) == 4
-    assert "it has no text of d" in capsys.readouterr().err
+    assert "has no text of d" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from operators.arrays import whole
-from operators.errors import SourceError
+from operators.errors import ConfigError
 from operators.mine.texts import placed
 from operators.storage.parquet import write_shard
 from operators.storage.table import Table
@@ -45,5 +45,5 @@ def test_no_documents_are_placed_nowhere(source):
 
 
 def test_a_document_without_a_text_is_named(source):
-    with pytest.raises(SourceError, match="it has no text of d20, which was searched"):
+    with pytest.raises(ConfigError, match="has no text of d20, which was searched"):
         placed(table_of([*TEXTS, "another"]), source)
