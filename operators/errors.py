@@ -89,8 +89,8 @@ class DamageError(SourceError):
 
 
 @dataclass(eq=False)
-class StaleError(SourceError):
-    """A row of a source that is not what it was when a table was made of it."""
+class PassingError(SourceError):
+    """What a store refused, or is no more as it was listed; the next run may do better."""
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from operators import columns
-from operators.errors import SourceError
+from operators.errors import PassingError
 from operators.storage import keys
 from operators.storage.receipts import RunFolder
 from operators.text.source import Unit
@@ -46,14 +46,14 @@ class Homes:
     def prepared(self, homes: pa.Table, unit: Unit, rows: pa.Table, seen: set[int]) -> pa.Table:
         """The rows that a step is to see: those to encode, or all with their homes beside them.
 
-        `seen` remembers over the parts of a unit what was passed on. SourceError for a good row
+        `seen` remembers over the parts of a unit what was passed on. PassingError for a good row
         that the survey did not find in the unit.
         """
         good = pc.is_null(rows[columns.ERROR.name])
         place = pc.index_in(rows[columns.CONTENT_HASH.name], value_set=homes["hash"].chunk(0))
         if pc.any(pc.and_(good, pc.is_null(place))).as_py():
             problem = "it holds texts that were not there when it was first read; run again"
-            raise SourceError(unit.pieces[0].uri, problem)
+            raise PassingError(unit.pieces[0].uri, problem)
         place = pc.if_else(good, place, None)
         if not self.only_new:
             home, at = (homes[name].take(place).cast(pa.int64()) for name in ("home", "at"))

@@ -13,14 +13,7 @@ import pyarrow as pa
 
 from operators.base import Ask, Searches, Transform
 from operators.contract import LEFT_OUT
-from operators.errors import (
-    CorpusmillError,
-    DamageError,
-    DeviceError,
-    SourceError,
-    StaleError,
-    TableError,
-)
+from operators.errors import CorpusmillError, DeviceError, PassingError
 from operators.measures import measured, whereabouts
 from operators.redaction import without_secrets
 from operators.storage.receipts import Receipt, RunFolder
@@ -186,13 +179,20 @@ def guarded(
 
 def failed(unit: str, error: Exception) -> Failure:
     """The Failure of a unit in this process, its reason without secrets."""
-    verdict = isinstance(error, DamageError | StaleError)
-    passing = isinstance(error, SourceError | TableError) and not verdict
     reason, code = f"{type(error).__name__}: {error}", 1
     if isinstance(error, CorpusmillError):
         reason, code = str(error), error.exit_code
     reason = without_secrets(reason)
-    return Failure(unit, reason, code, passing=passing, worker=whereabouts())
+    return Failure(unit, reason, code, passing=_is_passing(error), worker=whereabouts())
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    """Whether a store is behind an error: s3fs, too, chains what it was told."""
+    while error is not None and not isinstance(error, PassingError):
+        if isinstance(error, OSError) and error.__cause__ is not None:
+            return True
+        error = error.__cause__
+    return error is not None
 
 
 def process_alone(job: Job, unit: Unit, begin: int = 0, end: int = -1) -> list[Outcome]:

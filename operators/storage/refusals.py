@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from operators.errors import SourceError
+from operators.errors import PassingError
 from operators.redaction import without_secrets
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -18,15 +18,15 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         hint = "check the credentials and the bucket's policy"
-        raise SourceError(uri, f"access denied ({told(error)}); {hint}") from error
+        raise PassingError(uri, f"access denied ({told(error)}); {hint}") from error
     except FileNotFoundError as error:
-        raise SourceError(uri, f"not found ({told(error)})") from error
+        raise PassingError(uri, f"not found ({told(error)})") from error
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise SourceError(uri, f"{type(error).__name__}: {told(error)}") from error
+        raise PassingError(uri, f"{type(error).__name__}: {told(error)}") from error
     except Exception as error:  # botocore's errors share no base with OSError
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
             raise
-        raise SourceError(uri, f"{type(error).__name__}: {told(error)}") from error
+        raise PassingError(uri, f"{type(error).__name__}: {told(error)}") from error
 
 
 def told(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from operators import columns
-from operators.errors import SourceError, StaleError
+from operators.errors import SourceError
 from operators.storage import uri as store
 from operators.storage.ranges import Ranges
 from operators.text import read_csv, read_jsonl
@@ -41,7 +41,7 @@ def fetch(source: Source, files: pa.Array, rows: pa.Array, hashes: pa.Array | No
     """The texts of rows of a pinned source, as `read_unit` gave them, in the order asked.
 
     Each distinct row is read once; of Parquet only the row groups that hold one, of plain text
-    only the lines. StaleError names the file and row of the first that is gone or whose text has
+    only the lines. SourceError names the file and row of the first that is gone or whose text has
     not the hash given. Without hashes, for columns that were not hashed alone, only the row must
     be there.
     """
@@ -66,7 +66,7 @@ def _check(
     first = pc.index(same, False).as_py()
     if first >= 0:
         problem = f"row {rows[first]} has changed since it was embedded"
-        raise StaleError(located(source, str(files[first])), problem)
+        raise SourceError(located(source, str(files[first])), problem)
 
 
 def _distinct(
@@ -91,7 +91,7 @@ def _read(source: Source, file: str, numbers: Numbers) -> pa.Table:
     present = np.asarray(table[columns.SOURCE_ROW.name], np.int64)
     gone = np.setdiff1d(numbers, present)
     if len(gone):
-        raise StaleError(uri, f"row {gone[0]} is gone; it was there when it was embedded")
+        raise SourceError(uri, f"row {gone[0]} is gone; it was there when it was embedded")
     return table.select([field.name for field in _CHECKED])
 
 
@@ -106,7 +106,7 @@ def _parquet(source: Source, file: str, uri: str, numbers: Numbers) -> pa.Table:
         lacking = [name for name in names if name not in schema.names]
         if lacking:
             problem = f"has no column {', '.join(lacking)}, only {', '.join(schema.names)}"
-            raise StaleError(uri, problem)
+            raise SourceError(uri, problem)
         parts = list(_picked(parquet, names, numbers))
         picked = pa.schema([schema.field(name) for name in names]).empty_table()
         table = pa.concat_tables([picked, *parts]).select(names)

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
-from operators.errors import DamageError, SourceError
+from operators.errors import DamageError, PassingError
 from operators.storage import uri as store
 from operators.text.source import Piece, Source
 
@@ -79,7 +79,7 @@ def unchanged(piece: Piece) -> Iterator[BinaryIO]:
     """The raw bytes of the piece's file; SourceError unless it is the version that was listed."""
     found = store.file_at(piece.uri)
     if found.size != piece.size or (piece.version and found.version != piece.version):
-        raise SourceError(piece.uri, "it changed after it was listed; plan again")
+        raise PassingError(piece.uri, "it changed after it was listed; plan again")
     with damage_explained(piece.uri), store.open_input(piece.uri) as stream:
         yield stream
 
