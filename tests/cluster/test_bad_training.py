@@ -37,6 +37,7 @@ def run(lake: Lake, **changes: Any) -> int:
         ({"dense": []}, 2, "bm25 alone needs 'documents'"),
         ({"fusion": {"weights": [2]}}, 2, "fusion.weights: 1 for 2 sources (dense, bm25)"),
         ({"dense": [{"vectors": {"phase": "docs"}}]}, 2, "no earlier phase 'docs'"),
+        ({"documents": {"phase": "texts"}}, 2, "no earlier phase 'texts'"),
         ({"dense": [{"vectors": {"uri": "/nowhere"}}]}, 1, "/nowhere: there is no Delta table"),
         ({"dense": [{"vectors": {}}]}, 2, "a source needs 'vectors'"),
         (

@@ -14,6 +14,7 @@ from operators.errors import SourceError
 from operators.storage.table import Table
 from pipelines.config import parse
 from pipelines.plan import plan_phase
+from pipelines.spec import Phase
 from tests.lake import Lake
 from tests.pipeline_builders import lineage_of, quarantined, rows_of
 
@@ -159,13 +160,28 @@ def test_queries_without_a_positive_in_the_index_are_named(lake) -> None:
     assert {("q28", "no positive"), ("q29", "no positive")} <= quarantined(lake.table("negatives"))
 
 
+def negatives(lake: Lake, **mine: Any) -> Phase:
+    """The phase that mines, as its config says it."""
+    config = yaml.safe_dump(lake.config(last="negatives", mine=mine), sort_keys=False)
+    return parse(config).phases[-1]
+
+
+def planned(lake: Lake, phase: Phase) -> Phase:
+    """The phase as a plan settles it."""
+    tables = {each: (lake.table(each), 0) for each in ("documents", "queries")}
+    return plan_phase(phase, tables).phase
+
+
+def test_what_was_planned_is_planned_as_the_same(lake) -> None:
+    once = planned(lake, negatives(lake, rules=["near-duplicate"]))
+    assert planned(lake, once).steps == once.steps
+
+
 def test_a_worker_that_reads_other_judgments_than_the_plan_fails(lake, tmp_path) -> None:
     qrels = tmp_path / "qrels.tsv"
     qrels.write_text("query-id\tcorpus-id\tscore\nq00\td000\t1\n")
-    config = lake.config(last="negatives", mine={"qrels": {"uri": str(qrels)}, "bm25": None})
-    phase = parse(yaml.safe_dump(config, sort_keys=False)).phases[-1]
-    tables = {each: (lake.table(each), 0) for each in ("documents", "queries")}
-    mine = plan_phase(phase, tables).phase.steps[0].operator
+    phase = planned(lake, negatives(lake, qrels={"uri": str(qrels)}, bm25=None))
+    mine = phase.steps[0].operator
     with mine.open():
         pass
     with qrels.open("a") as file:
