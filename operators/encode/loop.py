@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from operators.arrays import MOST_VALUES
+from operators.encode import vocabulary
 from operators.encode.budget import Rows, Shapes, pack, rows_a_batch
 from operators.encode.device import check_there
 from operators.encode.flat import Flat, flattened, sent
@@ -61,7 +62,7 @@ class Loop:
     """Batches have these shapes, filled up with rows whose vectors are dropped."""
 
     def encode_unit(self, rows: Ragged) -> npt.NDArray[np.float32]:
-        """The (n, dim) vectors of n rows; RowError when a single row does not fit the memory."""
+        """The (n, dim) vectors of n rows; RowError when a single row cannot be encoded."""
         vectors = room(len(rows.lengths), self.forward.dim, self.forward.model)
         for chosen, found in self.each(rows):
             vectors[chosen] = found
@@ -73,6 +74,7 @@ class Loop:
 
         DeviceError where the device is lost.
         """
+        self._check_ids(rows)
         todo = deque(pack(rows.lengths, self.budget, self.shapes))
         flight: deque[_Call] = deque()
         while todo or flight:
@@ -96,6 +98,13 @@ class Loop:
                 continue
             flight.popleft()
             yield current, found
+
+    def _check_ids(self, rows: Ragged) -> None:
+        """RowError on an id that the network has not: on CUDA it would cost the device."""
+        known, last = vocabulary.size(self.forward), int(rows.ids.max(initial=-1))
+        if known is not None and last >= known:
+            problem = f"a row has the token {last}, and the network has {known:,} tokens"
+            raise RowError(self.forward.model, f"{problem}; its tokenizer.json has too many")
 
     def _start(self, rows: Ragged, chosen: Rows) -> "_Call":
         """Queue one batch; on CUDA it returns before the device has finished."""

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from operators.encode import vocabulary
 from operators.encode.embedder import Backend, Embedder
 from operators.encode.loop import Forward, Loop, Ragged, padded
 from operators.encode.shape import Shape
@@ -41,11 +40,10 @@ def _as_they_are(rows: Ragged) -> Ragged:
 def check_vectors(
     folder: Folder, embedder: Probed, prepared: Callable[[Ragged], Ragged] = _as_they_are
 ) -> None:
-    """ModelError unless the tokenizers agree, ids are known and padding changes no vector."""
+    """ModelError unless the tokenizers agree and padding changes no vector."""
     text = _text(folder)
     ids = load(folder).encode(text).ids
     check_tokens(folder, embedder.model, text, ids)
-    _check_vocabulary(folder, embedder)
     _check_padding(embedder, np.array(ids[: folder.max_length], np.int32), prepared)
 
 
@@ -73,21 +71,6 @@ def check_tokens(folder: Folder, model: str, text: str, ours: list[int]) -> None
             model,
             "its tokenizer.json gives other tokens than its AutoTokenizer; write it anew with "
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
-        )
-
-
-def _check_vocabulary(folder: Folder, embedder: Probed) -> None:
-    """ModelError where the tokenizer has ids that a network of torch has no embedding for."""
-    try:
-        known = len(vocabulary.table(embedder.backend.network))
-    except (AttributeError, NotImplementedError):  # a graph, or no one table
-        return
-    last = max(load(folder).get_vocab().values())
-    if last >= known:
-        raise ModelError(
-            embedder.model,
-            f"its tokenizer.json has ids up to {last}, its network embeddings up to {known - 1}; "
-            f"call resize_token_embeddings({last + 1}) and save it, or take those tokens out",
         )
 
 

@@ -14,6 +14,14 @@ def table(network: Any) -> Tensor:
     return weight.detach()
 
 
+def size(forward: Any) -> int | None:
+    """Tokens that the network of a forward pass has; None where that is no network of torch."""
+    try:
+        return len(table(forward.backend.network))
+    except (AttributeError, NotImplementedError):  # no backend, a graph, or no one table
+        return None
+
+
 @torch.no_grad()
 def add_tokens(network: Any, rows: Tensor, model: str) -> int:
     """Give the network a token for each of the (k, width) rows; the id of the first.

@@ -19,6 +19,7 @@ from operators.encode.encode import Encode
 from operators.errors import ContractError, ModelError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
+from pipelines.rows import through
 from tests.tiny_models import BUILDERS, SPECIALS, VOCABULARY, break_token, build_bert
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=12)
@@ -212,3 +213,14 @@ def test_binding_imports_neither_torch_nor_transformers(folders):
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_row_with_a_token_that_the_network_has_not_is_quarantined_alone(folders):
+    ids = ragged_column(np.array([9, 10, len(VOCABULARY), 11], np.int32), np.array([0, 2, 3, 4]))
+    table = pa.table([["a", "b", "c"], ids], schema=pa.schema([columns.ID, columns.INPUT_IDS]))
+    step = Encode(Model(str(folders("bert"))))
+    with step.open(Resources(device="cpu")) as encode:
+        found = through(encode, table, step.bind(table.schema))
+    reasons = dict(zip(found["id"].to_pylist(), found["error"].to_pylist(), strict=True))
+    assert reasons["a"] is reasons["c"] is None
+    assert "a row has the token 105, and the network has 105 tokens" in reasons["b"]
