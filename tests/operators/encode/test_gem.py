@@ -80,7 +80,9 @@ def test_a_vector_is_made_of_the_states_of_trained_tokens_that_see_the_text(tmp_
             told = torch.arange(len(ids) + 1)
             told[-1] += number
             found = backend.network(
-                input_ids=torch.tensor([[*ids, first + number]]), position_ids=told[None]
+                input_ids=torch.tensor([[*ids, first + number]]),
+                attention_mask=torch.ones_like(told)[None],  # or the jump would begin another text
+                position_ids=told[None],
             )
             states.append(found[0][0, -1].numpy())
         wanted = np.concatenate(states) if pool == "concat" else np.mean(states, axis=0)
