@@ -93,6 +93,8 @@ def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], row
         return "no row encoded again: a model or operator changed since; run again to re-embed"
     if merges(plan.job) is not None:
         return "no row made again: each was joined of rows from all over the source"
+    if plan.accumulates:
+        return "no row made again: a run makes only the rows that the table has not"
     again = _encoded_again(plan, rows)
     stored = _stored(uri, files, again)
     if not len(again) or not len(stored):

@@ -35,7 +35,7 @@ class Fusion:
     """Weighted sum of 1 / (k + rank) with ranks from 1, or of scores scaled for each query."""
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """One a source, all 1 by default."""
-    k: Annotated[float, Field(gt=0)] = 60
+    k: Annotated[float, Field(gt=0)] = 60.0
     depth: Annotated[int, Field(ge=0)] = 0
     """Candidates kept for each query after fusion; 0 keeps all."""
 

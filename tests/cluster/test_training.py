@@ -114,9 +114,15 @@ def test_every_table_can_be_verified(lake):
     from pipelines.verify import verify_table
 
     lake.run("local")
+    told = {}
     for phase in ("negatives", "scores", "triples"):
-        assert list(verify_table(lake.table(phase)))
+        *_, told[phase] = verify_table(lake.table(phase))
         assert Table(lake.table(phase)).version() == 0
+    assert told == {
+        "negatives": "27 rows made again: equal",
+        "scores": "no row made again: a run makes only the rows that the table has not",
+        "triples": "32 rows made again: equal",
+    }
 
 
 @pytest.mark.ray
