@@ -46,9 +46,10 @@ def topk(
 ) -> Hits:
     """The k best rows of each (q, dim) query; rows are counted over the blocks from `first_row`.
 
-    Holds a block, for few queries as many tiles as threads, and of each query what may still be
-    among its best. `known` are the bounds of all rows of all blocks: completed here, and not found
-    again where the rows are asked again. ValueError where a query or a stored vector is not finite.
+    Blocks are of one column: what decodes the first tells how all are asked. Holds a block, for
+    few queries as many tiles as threads, and of each query what may still be among its best.
+    `known` are the bounds of all rows of all blocks: completed here, and not found again where the
+    rows are asked again. ValueError where a query or a stored vector is not finite.
     """
     _check(queries)
     if k < 1:

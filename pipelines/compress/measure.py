@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from operators.errors import TableError
 from operators.mine.dense import DenseIndex, describe
 from operators.mine.groups import scored
 from operators.mine.quality import Judgments, Ranking, judgments, ndcg, overlap
-from operators.mine.topk import topk
+from operators.mine.topk import merge, topk
 from operators.mine.ways import ways_of, without_vectors
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.quantize.codes import decoded, vectors_of
@@ -116,7 +117,12 @@ class _Task:
     k: int
 
     def ranked(self, queries: Matrix, parts: list[Vectors]) -> Ranking:
-        return topk(queries, parts, max(self.k, 10)).rows
+        """Each part searched by itself: what was learned for it tells how queries are asked."""
+        k, first, found = max(self.k, 10), 0, []
+        for part in parts:
+            found.append(topk(queries, [part], k, first))
+            first += len(part)
+        return reduce(partial(merge, k=k), found).rows
 
 
 class _Part(NamedTuple):

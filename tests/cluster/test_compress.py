@@ -107,6 +107,14 @@ def test_no_row_is_coded_by_what_it_taught(every):
     assert named["pq"]["mse"] > 10 * named["int8"]["mse"]
 
 
+def test_each_half_is_asked_by_what_it_was_coded_with(cli, home, tmp_path):
+    schemes = ("--schemes", "opq:blocks=16,pq:blocks=16")
+    found, _ = measured(cli, home, tmp_path, *asking(home), *schemes)
+    named = by_name(found)
+    assert named["opq:blocks=16"]["mse"] < named["pq:blocks=16"]["mse"]
+    assert named["opq:blocks=16"]["recall"] > named["pq:blocks=16"]["recall"]
+
+
 def test_the_smallest_scheme_within_the_loss_is_named(cli, home, tmp_path, every):
     named = by_name(every)
     fitting = [one for one in named.values() if one["lost"] <= 0.01]
