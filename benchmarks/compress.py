@@ -159,7 +159,7 @@ def _report(found: Mapping[str, Measured]) -> None:
         *table(("scheme", "bytes a row", "learned, kB", *found, "cosine"), compared(found)),
     ]
     facts = {name: asdict(each) for name, each in found.items()}
-    command = "python -m benchmarks.compress [--collections NAME ...]"
+    command = "python -m benchmarks.compress"
     keep("compress", command, lines, {"length": LENGTH, "collections": facts})
 
 

@@ -96,7 +96,7 @@ def _report(whole: Found, few: Found) -> None:
         kept: {name: _facts(each) for name, each in found.items() if each}
         for kept, found in (("techniques", whole), ("few", few))
     }
-    command = "python -m benchmarks.techniques --cache FOLDER [--only mpnet | --gemma]"
+    command = "python -m benchmarks.techniques --cache FOLDER"
     keep("techniques", command, lines, facts)
     _draw(whole)
 
