@@ -100,10 +100,12 @@ def opened(uri: str) -> Iterator[pq.ParquetFile]:
 @contextmanager
 def picked(uri: str) -> Iterator[pq.ParquetFile]:
     """As `opened`, to read some columns or groups: each read asks a store for their bytes alone."""
+    local = store.is_local(uri)
     with (
         _explained(uri),
-        store.open_input(uri) if store.is_local(uri) else Ranges(uri) as stream,
-        pq.ParquetFile(cast(IO[Any], stream), pre_buffer=True) as file,
+        store.open_input(uri) if local else Ranges(uri) as stream,
+        # Arrow's threads, which read ahead, may still want Python's lock when the process ends
+        pq.ParquetFile(cast(IO[Any], stream), pre_buffer=not local) as file,
     ):
         yield file
 
