@@ -139,7 +139,8 @@ def read_parallel(files: Sequence[str]) -> dict[str, list[str]]:
 def _languages(uri: str) -> dict[str, list[str]]:
     data = store.read_bytes(uri)
     if not uri.endswith(_TABLES):
-        lines = data.decode("utf-8", "replace").splitlines()
+        told = data.decode("utf-8", "replace").removesuffix("\n").split("\n")
+        lines = [line.removesuffix("\r") for line in told]  # a sentence may hold U+2028
         return {uri.rpartition("/")[2].rpartition(".")[0] or uri: lines}
     reader: Any = {
         ".csv": pyarrow.csv.read_csv,

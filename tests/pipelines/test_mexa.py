@@ -87,6 +87,13 @@ def test_files_may_be_columns_or_a_language_each(tmp_path):
     assert read_parallel([str(tmp_path / "en.dev"), str(tmp_path / "de.dev")]) == expected
 
 
+def test_a_sentence_ends_at_the_line_and_nowhere_else(tmp_path):
+    (tmp_path / "en.txt").write_bytes("a\u2028b\r\nc\n".encode())
+    (tmp_path / "de.txt").write_bytes(b"d\ne")
+    found = read_parallel([str(tmp_path / name) for name in ("en.txt", "de.txt")])
+    assert found == {"en": ["a\u2028b", "c"], "de": ["d", "e"]}
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     def file(name: str, *lines: str) -> str:
         (tmp_path / name).write_text("\n".join(lines))
