@@ -12,6 +12,7 @@ from operators.adapt.lengths import unit_length
 from operators.adapt.linear import Linear
 from operators.adapt.orthogonal import Orthogonal
 from operators.adapt.protocol import Pairs, SpaceMap
+from operators.errors import TableError
 from operators.quantize.artefact import packed
 from operators.quantize.kernels import Matrix
 from pipelines.compat.split import Asked, Split
@@ -83,8 +84,21 @@ def candidates(task: Task) -> Iterator[Candidate]:
     for by in (Orthogonal(), Linear()):
         yield _measured(task, "new queries", (by,))
     if len(task.split.pairs[0]) >= FEWEST:
-        yield _measured(task, "new queries", (Linear(), Adder()))
-        yield _measured(task, "old queries", (Adder(),))
+        yield from _by_adders(task)
+
+
+def _by_adders(task: Task) -> Iterator[Candidate]:
+    """The ways that end with an adder, but for those with too few queries to learn from."""
+    chains: tuple[tuple[Side, tuple[SpaceMap, ...]], ...] = (
+        ("new queries", (Linear(), Adder())),
+        ("old queries", (Adder(),)),
+    )
+    for side, chain in chains:
+        try:
+            found = _measured(task, side, chain)
+        except TableError:  # many answers of few queries are many pairs
+            continue
+        yield found
 
 
 def _measured(task: Task, side: Side, chain: tuple[SpaceMap, ...]) -> Candidate:
