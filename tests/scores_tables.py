@@ -15,7 +15,9 @@ SCHEMA = pa.schema(
 )
 
 
-def scores_table(place: str, **teachers: Mapping[tuple[bytes, bytes], float]) -> Beside:
+def scores_table(
+    place: str, kind: str = "cross-encoder", **teachers: Mapping[tuple[bytes, bytes], float]
+) -> Beside:
     """A committed table of the logits of each (query hash, document hash), by fingerprint."""
     rows = [(*pair, name, s) for name, logits in teachers.items() for pair, s in logits.items()]
     queries, documents, names, logits = (
@@ -27,7 +29,7 @@ def scores_table(place: str, **teachers: Mapping[tuple[bytes, bytes], float]) ->
     steps = [
         {
             "teach": {
-                "teacher": "cross-encoder",
+                "teacher": kind,
                 "fingerprint": name,
                 "model": {"path": f"m/{name}-x"},
             }

@@ -16,7 +16,7 @@ from operators.distil.distiller import Distiller
 from operators.distil.false_negatives import DropFalse
 from operators.distil.fuse import FUSIONS
 from operators.distil.targets import LOGITS, TARGETS
-from operators.distil.teachers import fingerprints_of
+from operators.distil.teachers import check_logits, fingerprints_of
 from operators.distil.triples import MINED, schema_of
 from operators.errors import ConfigError
 from operators.text.origin import field_of, recorded_field
@@ -73,11 +73,18 @@ class Distil:
 
     @model_validator(mode="after")
     def _probabilities_are_of_logits(self) -> Self:
-        by_share = self.drop_false is not None and self.drop_false.scale == "sigmoid"
-        if self.fuse in {"mean", "rrf"} and (by_share or self.kind in LOGITS):
-            who = f"target {self.kind}" if self.kind in LOGITS else "drop_false on scale sigmoid"
+        if self.fuse in {"mean", "rrf"} and self._of_logits:
+            who = self._of_logits[0]
             raise ValueError(f"{who} takes a teacher's logits, and fuse {self.fuse} gives none")
         return self
+
+    @property
+    def _of_logits(self) -> tuple[str, ...]:
+        """What makes probabilities of the scores, and what would not; nothing where none does."""
+        if self.kind in LOGITS:
+            return f"target {self.kind}", "take target scores or softmax"
+        by_share = self.drop_false is not None and self.drop_false.scale == "sigmoid"
+        return ("drop_false on scale sigmoid", "set its scale: raw") if by_share else ()
 
     @property
     def kind(self) -> str:
@@ -92,10 +99,14 @@ class Distil:
         """The scores pinned, teachers by fingerprint, and where the texts of the mined rows lie."""
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         mined = Beside(uri=around.source.uri, version=around.source.version)
+        teachers = fingerprints_of(scores, self.teachers) if scores.named else ()
+        if self._of_logits:
+            who, instead = self._of_logits
+            check_logits(scores, teachers[-1], f"distil: {who}", instead)
         return replace(
             self,
             scores=scores,
-            teachers=fingerprints_of(scores, self.teachers) if scores.named else (),
+            teachers=teachers,
             queries=self.queries or field_of(mined, "mine", "queries"),
             documents=self.documents or recorded_field(mined, "mine", "documents"),
         )

@@ -1,16 +1,19 @@
 """Which teachers a scores table holds, and which of them a config names."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow.compute
 
 from operators.beside import Beside
-from operators.errors import TableError
+from operators.errors import ConfigError, TableError
 from operators.storage.table import Table
 
 pc: Any = pyarrow.compute  # the stubs do not know every function
+
+_SIMILARITIES = {"bi-encoder": "cosines", "maxsim": "sums of cosines"}
+"""Kinds of teachers whose scores are no logits: a sigmoid makes no probabilities of them."""
 
 
 def fingerprints_of(scores: Beside, named: Sequence[str]) -> tuple[str, ...]:
@@ -27,6 +30,15 @@ def fingerprints_of(scores: Beside, named: Sequence[str]) -> tuple[str, ...]:
         return (there[0],)
     called = _called(scores)
     return tuple(_of(scores, name, there, called) for name in named)
+
+
+def check_logits(scores: Beside, teacher: str, wanted: str, instead: str) -> None:
+    """ConfigError where the commit calls a teacher, by its fingerprint, one of similarities."""
+    kinds = {fields["fingerprint"]: _kind(operator, fields) for operator, fields in _steps(scores)}
+    kind = kinds.get(teacher, "")
+    if kind in _SIMILARITIES:
+        found = f"{kind} gives {_SIMILARITIES[kind]}"
+        raise ConfigError((f"{wanted} takes a teacher's logits, and {found}; {instead}",))
 
 
 def _of(scores: Beside, name: str, there: list[str], called: dict[str, set[str]]) -> str:
@@ -51,17 +63,22 @@ def _fingerprints(scores: Beside) -> list[str]:
 
 def _called(scores: Beside) -> dict[str, set[str]]:
     """What the commit calls each fingerprint that it scored with."""
+    return {fields["fingerprint"]: _names(operator, fields) for operator, fields in _steps(scores)}
+
+
+def _steps(scores: Beside) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The operators that the commit scored with, and their fields."""
     lineage = Table(scores.uri).lineage(scores.version) or {}
     steps = (each for step in lineage.get("config", {}).get("steps", ()) for each in step.items())
-    return {
-        fields["fingerprint"]: _names(operator, fields)
-        for operator, fields in steps
-        if fields.get("fingerprint")
-    }
+    return ((operator, fields) for operator, fields in steps if fields.get("fingerprint"))
 
 
 def _names(operator: str, fields: dict[str, Any]) -> set[str]:
     """The kind of a teacher and its model; the operator's name where it has none."""
     if "model" not in fields:
         return {operator}
-    return {fields["teacher"], str(fields["model"]["path"]).rpartition("/")[2]}
+    return {_kind(operator, fields), str(fields["model"]["path"]).rpartition("/")[2]}
+
+
+def _kind(operator: str, fields: dict[str, Any]) -> str:
+    return str(fields["teacher"]) if "model" in fields else operator

@@ -13,7 +13,7 @@ from operators import columns
 from operators.base import STRICT, Ask, ParallelMap, Resources, Transform
 from operators.beside import Around, Beside, pinned
 from operators.contract import require
-from operators.distil.teachers import fingerprints_of
+from operators.distil.teachers import check_logits, fingerprints_of
 from operators.errors import ConfigError
 from operators.mine import sources as each_source
 from operators.mine.audit import Masking
@@ -171,6 +171,10 @@ class Mine:
         each_source.check_depth(tables, max(self.depth, self.selection.range_max))
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
+        teacher = fingerprints_of(scores, wanted)[0] if scores.named else ""
+        for each in self.asked_rules():
+            if getattr(each, "scale", "") == "sigmoid":
+                check_logits(scores, teacher, f"mine: rule {each.name!r}", "set its scale: raw")
         return replace(
             self._with_texts(around, tables[0].vectors if tables else None),
             dense=dense,
@@ -178,7 +182,7 @@ class Mine:
             late=late,
             queries=self.queries or each_source.texts_of_queries(around.source),
             scores=scores,
-            teacher=fingerprints_of(scores, wanted)[0] if scores.named else "",
+            teacher=teacher,
             qrels=replace(self.qrels, uri=absolute(self.qrels.uri)),
             judgments=self.qrels.digest(),
         )
