@@ -18,6 +18,7 @@ from operators.base import STRICT, Resources, Transform
 from operators.beside import Around, Beside
 from operators.contract import extend, require, without
 from operators.errors import ConfigError
+from operators.storage.table import Table
 from operators.teach.protocol import Scoring
 from operators.teach.stored import known, pair_ids
 from operators.text.origin import field_of, recorded_field
@@ -98,7 +99,7 @@ class Pairs:
         mined = Beside(around.source.uri, version=around.source.version)
         texts = any(step.reads_texts for step in steps)
         found: Callable[..., Source | None] = field_of if texts else recorded_field
-        return replace(
+        settled = replace(
             self,
             queries=field_of(mined, "mine", "queries"),
             documents=found(mined, "mine", "documents"),
@@ -108,6 +109,9 @@ class Pairs:
             answer=_answer(steps),
             texts=texts,
         )
+        if settled.listwise or settled.answer:
+            _check_texts(mined)
+        return settled
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, *_NEEDED)
@@ -122,9 +126,8 @@ class Pairs:
 
     def _pairs(self, queries: Source, documents: Source | None, table: pa.Table) -> pa.Table:
         flat = _flat(table)
-        every = {True: _unique(flat, ["row"]), False: _unique(flat, [])}
-        teachers = dict.fromkeys(self.teachers)
-        found = [self._new(_of(name, every[name in self.listwise]), name) for name in teachers]
+        every = _unique(flat)
+        found = [self._new(_of(name, every), name) for name in dict.fromkeys(self.teachers)]
         rows = pa.concat_tables([*found, _of("", flat.slice(0, 0))])
         if self.texts and documents is not None:
             rows = rows.append_column(columns.QUERY, _texts(queries, rows, "query"))
@@ -172,10 +175,9 @@ def _of_role(table: pa.Table, role: str) -> pa.Table:
     return pa.table(made)
 
 
-def _unique(pairs: pa.Table, within: list[str]) -> pa.Table:
-    """The first row of each pair of texts, among rows that are alike in the columns `within`."""
-    own = (pairs[name].cast(pa.string()).cast(pa.binary()) for name in within)
-    keys = pc.binary_join_element_wise(pairs["query_hash"], pairs["doc_hash"], *own, b"")
+def _unique(pairs: pa.Table) -> pa.Table:
+    """The first row of each pair of texts."""
+    keys = pc.binary_join_element_wise(pairs["query_hash"], pairs["doc_hash"], b"")
     return pairs.take(_firsts(whole(keys))[0])
 
 
@@ -191,6 +193,20 @@ def _answer(steps: Sequence[Scoring]) -> str:
     if len(asked) > 1:
         raise ConfigError((f"pairs: its teachers read several answers: {', '.join(asked)}",))
     return "".join(asked)
+
+
+def _check_texts(mined: Beside) -> None:
+    """ConfigError where two mined queries have one text: a pair of theirs would have one score."""
+    names = [columns.QUERY_ID.name, columns.CONTENT_HASH.name]
+    rows = pa.concat_tables(Table(mined.uri).read(names, mined.version))
+    ids, hashes = (whole(rows[name]) for name in names)
+    first, place = _firsts(hashes)
+    later = np.setdiff1d(np.arange(len(ids)), first)
+    if len(later):
+        one, other = ids[int(first[place[later[0]]])], ids[int(later[0])]
+        problem = f"{len(later)} queries of {mined.uri} have the text of another, such as {other}"
+        why = "a teacher that reads whole lists, or answers, scores each text once"
+        raise ConfigError((f"pairs: {problem} that of {one}; {why}: mine one query of each",))
 
 
 def _texts(source: Source, rows: pa.Table, side: str, *, hashed: bool = True) -> pa.Array:

@@ -1,7 +1,7 @@
 """Mined rows become pairs: each once, with the texts that were mined, and only the new ones."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 import pytest
@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.base import Operator
-from operators.beside import Beside
+from operators.beside import Around, Beside
 from operators.errors import ConfigError, ContractError, SourceError
+from operators.model import Model
 from operators.storage.parquet import write_shard
 from operators.storage.table import Table
 from operators.teach.pairs import PAIRS, Pairs
+from operators.teach.teach import Teach
 from operators.text.source import Source
 from tests.corpora import planned, read
 
@@ -163,17 +165,32 @@ def test_it_does_not_open_before_the_plan_has_named_the_sources(corpus):
         pass
 
 
-def test_a_list_that_is_scored_whole_keeps_its_pairs_beside_another_of_the_same_query(corpus):
-    """q1 and q3 have the same text, d1 and d3 too; t scores lists whole, u pair by pair."""
-    table = corpus.mined(("q1", ["d1"], ["d2"]), ("q3", ["d3"], ["d2", "d4"]))
-    step = Pairs(corpus.queries, corpus.documents, ("t", "u"), listwise=("t",))
-    with step.open() as pairs:
-        out = pairs(table)
-    wanted = [("t", "q1", "d1"), ("t", "q1", "d2")]
-    wanted += [("t", "q3", "d3"), ("t", "q3", "d2"), ("t", "q3", "d4")]
-    wanted += [("u", "q1", "d1"), ("u", "q1", "d2"), ("u", "q3", "d4")]
-    assert named(out, "teacher", "query_id", "doc_id") == wanted
-    assert out["id"][0] == out["id"][2]
+@pytest.mark.parametrize(
+    ("other", "teach", "refused"),
+    [
+        ("q3", {"teacher": "uni-encoder", "layout": "arrow"}, True),
+        ("q3", {"teacher": "answer-likelihood", "answer": "a"}, True),
+        ("q3", {"teacher": "uni-encoder", "layout": "isolated"}, False),
+        ("q2", {"teacher": "uni-encoder", "layout": "arrow"}, False),
+    ],
+)
+def test_queries_of_one_text_are_refused_where_a_score_hangs_on_more_than_the_texts(
+    corpus, tmp_path, other, teach, refused
+):
+    """q1 and q3 have the same text, and lie in two shards."""
+    parts = [corpus.mined(("q1", ["d1"], ["d2"])), corpus.mined((other, ["d3"], ["d4"]))]
+    shards = [write_shard(str(tmp_path), "r", f"u{n}", part, {}) for n, part in enumerate(parts)]
+    fields = {"queries": asdict(corpus.queries), "documents": asdict(corpus.documents)}
+    told = {"config": {"steps": [{"mine": fields}]}}
+    Table(str(tmp_path)).commit(-1, parts[0].schema, shards, told, "key")
+    mined = Source(uri=str(tmp_path), format="delta", version=0)
+    following = (Teach(Model("m"), fingerprint="t", **teach),)
+    around = Around(mined, {}, Beside(), following, repr, repr)
+    if not refused:
+        assert Pairs().settled(around).teachers == ("t",)
+        return
+    with pytest.raises(ConfigError, match=r"1 queries of .* such as q3 that of q1; a teacher that"):
+        Pairs().settled(around)
 
 
 def test_of_a_list_that_is_scored_whole_all_pairs_come_again_if_one_is_new(corpus, tmp_path):
