@@ -64,13 +64,15 @@ class Dse:
     """Another one fits anew."""
     spaces: str = ""
     """Digest of what made both tables' vectors, set by the plan."""
+    taught_by: str = ""
+    """Fingerprint of the teacher whose logits it learns, set by the plan."""
     artefact: str = ""
     """URI of `<digest>.safetensors`, what `fit` gave; its digest is identity, its place is not."""
     fingerprint: str = ""
     """What the column `teacher` holds for its rows; set by the plan."""
 
     name: ClassVar[str] = "dse"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     loads_model: ClassVar[bool] = False
     reads_texts: ClassVar[bool] = False
     aside: ClassVar[frozenset[str]] = frozenset({"scores", "queries", "documents", "fingerprint"})
@@ -94,7 +96,7 @@ class Dse:
         """The tables pinned, and its fingerprint; refuses vectors of unequal dimensions."""
         named = (self.scores, self.queries, self.documents)
         logits, queries, documents = (pinned(each, around.versions) for each in named)
-        fingerprints_of(logits, _names(self.teacher))
+        (taught_by,) = fingerprints_of(logits, _names(self.teacher))
         dims = dim_of(queries), dim_of(documents)
         if dims[0] != dims[1]:
             problem = f"{queries.uri} has vectors of {dims[0]} dimensions, {documents.uri} of "
@@ -102,8 +104,16 @@ class Dse:
         told = json.dumps([space_of(queries), space_of(documents)], sort_keys=True, default=str)
         spaces = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
         step = replace(
-            self, scores=logits, queries=queries, documents=documents, spaces=spaces, fingerprint=""
+            self,
+            scores=logits,
+            queries=queries,
+            documents=documents,
+            spaces=spaces,
+            taught_by=taught_by,
+            fingerprint="",
         )
+        if step.artefact:
+            step._head()
         return replace(step, fingerprint=around.identify(step))
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
@@ -115,8 +125,7 @@ class Dse:
         """Learn from the sample's pairs that the teacher has scored and whose vectors are there."""
         pairs = sample.take(own_rows(sample, self.fingerprint)).sort_by("id")
         asked, given = (whole(pairs[name]) for name in ("query_hash", "doc_hash"))
-        (teacher,) = fingerprints_of(self.scores, _names(self.teacher))
-        logits = StoredScores(self.scores.uri, self.scores.version, teacher).of(asked, given)
+        logits = StoredScores(self.scores.uri, self.scores.version, self.taught_by).of(asked, given)
         known: Any = pa.array(np.flatnonzero(np.isfinite(logits))[:_MOST])
         asked, given, logits = asked.take(known), given.take(known), logits[known]
         queries, documents, there = self._vectors(asked, given)
@@ -128,7 +137,8 @@ class Dse:
         how = Learning(self.hidden, self.rate, self.epochs, self.patience, self.seed, self.order)
         learned = fit(queries[there], documents[there], logits[there], group, how)
         made_of = np.frombuffer(bytes.fromhex(self.spaces), np.uint8)
-        return packed({**learned, "spaces": made_of})
+        taught_by = np.frombuffer(self.taught_by.encode(), np.uint8)
+        return packed({**learned, "spaces": made_of, "taught_by": taught_by})
 
     def told(self, tables: Iterable[pa.Table]) -> dict[str, Any]:
         """The share of the teacher's variance that the head explained on held-out queries."""
@@ -138,11 +148,18 @@ class Dse:
     def open(self, on: Resources = Resources()) -> Iterator[Transform]:  # noqa: B008 - frozen
         if not self.artefact:
             raise TableError("dse", _NOT_FITTED)
-        head = fetched(self.artefact)
+        yield partial(self._score, self._head())
+
+    def _head(self) -> Artefact:
+        """What it learned; TableError where that was of other vectors or another teacher."""
+        head, problem = fetched(self.artefact), ""
         if head["spaces"].tobytes().hex() != self.spaces:
             problem = "it was fitted on vectors of other models or poolings"
+        if "taught_by" in head and head["taught_by"].tobytes().decode() != self.taught_by:
+            problem = f"it was fitted on another teacher than {self.taught_by}"
+        if problem:
             raise TableError(self.artefact, f"{problem}; set another seed to fit anew")
-        yield partial(self._score, head)
+        return head
 
     def _score(self, head: Artefact, table: pa.Table) -> pa.Table:
         rows = own_rows(table, self.fingerprint)

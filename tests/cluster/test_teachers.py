@@ -12,6 +12,7 @@ from cluster.execute import run_pipeline
 from cluster.progress import Progress
 from operators.beside import Beside
 from operators.distil.teachers import fingerprints_of
+from operators.errors import CorpusmillError
 from operators.storage.table import Table
 from pipelines.config import parse
 from tests.lake import Lake
@@ -96,3 +97,10 @@ def test_a_head_learns_a_teacher_from_stored_vectors_and_scores_deeper_mining(mi
     assert len(set(rows_of(lake.table("cheap"))["teacher"].to_pylist())) == 2
     beside = Beside(uri=lake.table("cheap"), version=0)
     assert fingerprints_of(beside, ("dse",)) == (teacher,)
+    run(mined, "of-other", [{"teach": {"teacher": "bi-encoder", "model": "tiny", "max_length": 8}}])
+    moved = {**dse, "scores": {"uri": mined.table("of-other")}}
+    with pytest.raises(CorpusmillError, match=r"fitted on another teacher .* set another seed"):
+        run(lake, "cheap", [{"dse": moved}])
+    assert Table(lake.table("cheap")).version() == 1
+    run(lake, "cheap", [{"dse": {**moved, "seed": 2}}])
+    assert len(set(rows_of(lake.table("cheap"))["teacher"].to_pylist())) == 3
