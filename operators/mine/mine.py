@@ -167,7 +167,8 @@ class Mine:
         lexical = tuple(each_source.settled(each, around) for each in self.lexical)
         late = tuple(each_source.settled(each, around) for each in self.late)
         tables: tuple[Dense | Lexical | Late, ...] = (*dense, *lexical, *late)
-        each_source.check_needs(self.name, tables, self._needs())
+        texts = self._with_texts(around, tables[0].vectors if tables else None)
+        each_source.check_needs(tables, texts.documents, self._needs())
         each_source.check_depth(tables, max(self.depth, self.selection.range_max))
         scores = pinned(self.scores, around.versions) if self.scores.named else self.scores
         wanted = (self.teacher,) if self.teacher else ()
@@ -176,7 +177,7 @@ class Mine:
             if getattr(each, "scale", "") == "sigmoid":
                 check_logits(scores, teacher, f"mine: rule {each.name!r}", "set its scale: raw")
         return replace(
-            self._with_texts(around, tables[0].vectors if tables else None),
+            texts,
             dense=dense,
             lexical=lexical,
             late=late,

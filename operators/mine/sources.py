@@ -174,17 +174,22 @@ def check_queries(source: OfTable, schema: pa.Schema) -> None:
         _check_dim(source.vectors.uri, dims, "the queries", columns.dim_of(fields[0]))
 
 
-def check_needs(operator: str, tables: Sequence[OfTable], needs: set[str]) -> None:
-    """ContractError where the first vectors table lacks a column that rules or others read."""
+def check_needs(tables: Sequence[OfTable], documents: Source | None, needs: set[str]) -> None:
+    """ContractError where the documents are known without a column that rules or others read.
+
+    They are as the first vectors table has them; without any, as BM25 reads its texts.
+    """
+    if tables:
+        uri, when = tables[0].vectors.uri, "when the vectors are made"
+        names = Table(uri).schema(tables[0].vectors.version).names
+    else:
+        assert documents is not None
+        uri, when = documents.uri, "under 'documents'"
+        names = [documents.id, *documents.text, *documents.keep]
     for need, (field, wanted_for) in _COLUMNS.items():
-        if need in needs and tables:
-            schema = Table(tables[0].vectors.uri).schema(tables[0].vectors.version)
-            if field.name not in schema.names:
-                found = f"{', '.join(schema.names)} in {tables[0].vectors.uri}"
-                needed = (
-                    f"string (keep: [{field.name}] when the vectors are made), for {wanted_for}"
-                )
-                raise ContractError(operator, field.name, needed, found)
+        if need in needs and field.name not in names:
+            needed = f"string (keep: [{field.name}] {when}), for {wanted_for}"
+            raise ContractError("mine", field.name, needed, f"{', '.join(names)} in {uri}")
 
 
 def check_installed(package: str, wanted_for: str) -> None:

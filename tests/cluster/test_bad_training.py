@@ -63,6 +63,22 @@ def test_mining_that_cannot_be_is_refused_in_one_sentence(embedded, capsys, mine
 
 
 @pytest.mark.parametrize(
+    ("mine", "column"),
+    [
+        ({"rules": ["siblings"]}, "parent_id"),
+        ({"inbook": {}}, "parent_id"),
+        ({"selection": {"negatives": 5, "local": 2}}, "kind"),
+    ],
+)
+def test_bm25_alone_is_refused_what_its_documents_do_not_keep(embedded, capsys, mine, column):
+    alone = {"dense": [], "documents": {"uri": str(embedded.root / "beir")}}
+    assert run(embedded, last="negatives", mine={**alone, **mine}) == 2
+    said = capsys.readouterr().err
+    assert f"mine needs column '{column}' as string (keep: [{column}] under 'documents')" in said
+    assert Table(embedded.table("negatives")).version() == -1
+
+
+@pytest.mark.parametrize(
     ("dim", "phrase"), [(16, "vectors of 16 dimensions"), (32, "differ in model")]
 )
 def test_vectors_of_another_model_are_refused(lake, tmp_path, capsys, dim, phrase):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from operators.errors import ConfigError
-from operators.mine.sources import check_installed
+from operators.errors import ConfigError, ContractError
+from operators.mine.sources import check_installed, check_needs
+from operators.text.source import Source
 
 
 def test_a_missing_optional_package_is_named_with_what_installs_it() -> None:
@@ -13,3 +14,11 @@ def test_a_missing_optional_package_is_named_with_what_installs_it() -> None:
 
 def test_a_package_that_is_there_is_accepted() -> None:
     check_installed("numpy", "bm25")
+
+
+def test_bm25_alone_knows_of_documents_what_their_source_keeps() -> None:
+    kept = Source("docs", id="id", text=("text",), keep=("parent_id",))
+    check_needs((), kept, {"parents"})
+    said = r"'kind'.*keep: \[kind\] under 'documents'.*id, text, parent_id in docs"
+    with pytest.raises(ContractError, match=said):
+        check_needs((), kept, {"parents", "kinds"})
