@@ -16,7 +16,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from operators.encode.layers import LayerPooling, layer_vectors
-from operators.errors import ConfigError, SourceError
+from operators.errors import ConfigError, ModelError, SourceError
 from operators.model import Model
 from operators.storage import uri as store
 
@@ -78,7 +78,7 @@ def aligned(
     """Encode the first `most` parallel sentences of every language and compare with the pivot's.
 
     ConfigError where the files have not the pivot and another language, SourceError where a file
-    cannot be read, ModelError where the model cannot be loaded.
+    cannot be read, ModelError where the model cannot be loaded or makes no vector of a sentence.
     """
     sentences = {name: texts[:most] for name, texts in read_parallel(files).items()}
     if pivot not in sentences or len(sentences) < 2:
@@ -87,6 +87,8 @@ def aligned(
     stacks = {
         name: layer_vectors(model, texts, pooling, device) for name, texts in sentences.items()
     }
+    for name, stack in stacks.items():
+        _check_finite(model, name, stack)
     languages = tuple(
         Language(name, tuple(map(alignment, stack, stacks[pivot])))
         for name, stack in stacks.items()
@@ -120,7 +122,7 @@ def read_parallel(files: Sequence[str]) -> dict[str, list[str]]:
     """Sentences by language; SourceError where files have not equally many, or too few.
 
     Columns of JSON lines, CSV or Parquet are languages; any other file is one, a sentence a line,
-    and called as the file without its ending.
+    and called as the file without its ending. An empty sentence is refused.
     """
     found: dict[str, list[str]] = {}
     for uri in files:
@@ -130,6 +132,10 @@ def read_parallel(files: Sequence[str]) -> dict[str, list[str]]:
             if any(len(texts) != len(other) for other in found.values()):
                 count = len(next(iter(found.values())))
                 raise SourceError(uri, f"{name} has {len(texts)} sentences, others have {count}")
+            empty = next((n for n, text in enumerate(texts, 1) if not text.strip()), 0)
+            if empty:
+                problem = f"sentence {empty} of {name} is empty"
+                raise SourceError(uri, f"{problem}; leave it out in every language")
             found[name] = texts
     if any(len(texts) < 2 for texts in found.values()):
         raise SourceError(files[0], "two sentences or more are needed")
@@ -154,6 +160,14 @@ def _languages(uri: str) -> dict[str, list[str]]:
     if any(table[name].null_count for name in texts):
         raise SourceError(uri, "a sentence is missing in a language")
     return {name: table[name].to_pylist() for name in texts}
+
+
+def _check_finite(model: Model, language: str, stack: Vectors) -> None:
+    """ModelError where a sentence has no finite vector: its cosines would be everybody's rivals."""
+    bad = np.flatnonzero(~np.isfinite(stack).all(axis=(0, 2)))
+    if len(bad):
+        problem = f"it makes no finite vector of sentence {bad[0] + 1} of {language}"
+        raise ModelError(model.path, f"{problem}; leave it out in every language")
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -19,7 +19,7 @@ from operators.errors import ConfigError, ModelError, SourceError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
 from pipelines.mexa import aligned, alignment, read_parallel
-from tests.tiny_models import BUILDERS, build_bert
+from tests.tiny_models import BUILDERS, break_token, build_bert
 
 SENTENCES = [f"the {word} of {n}" for n, word in enumerate(("fox", "dog", "cat", "owl", "bee"))]
 TURNED = [*SENTENCES[1:], SENTENCES[0]]
@@ -108,11 +108,24 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         read_parallel([file("fr.txt", "a")])
     with pytest.raises(SourceError, match="is missing in a language"):
         read_parallel([file("p.jsonl", '{"en": "a", "de": "b"}', '{"en": "c"}')])
+    with pytest.raises(SourceError, match="sentence 2 of it is empty; leave it out in every"):
+        read_parallel([file("it.txt", "a", " ", "c")])
     model = Model(str(build_bert(tmp_path / "m")))
     with pytest.raises(ConfigError, match="--pivot en: the files have de"):
         aligned(model, [three], "en", "wmean", 9, "cpu")
     with pytest.raises(ModelError, match="model"):
         aligned(model, [two, file("fr.txt", "a", "b")], "en", "wmean", 9, "no-such-device")
+
+
+def test_a_sentence_without_a_finite_vector_is_refused_and_is_no_rival_of_all_others(tmp_path):
+    model = Model(str(build_bert(tmp_path / "m")))
+    break_token(tmp_path / "m", "q")
+    file = tmp_path / "p.jsonl"
+    rows = [{"en": text, "de": text} for text in (*SENTENCES, "q")]
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(ModelError, match="no finite vector of sentence 6 of en; leave it out"):
+        aligned(model, [str(file)], "en", "wmean", 9, "cpu")
+    assert aligned(model, [str(file)], "en", "wmean", 5, "cpu").languages[0].max == 1
 
 
 def test_the_command_prints_a_line_a_language_and_writes_all_of_it(tmp_path, capsys):
