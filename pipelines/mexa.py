@@ -156,10 +156,18 @@ def _languages(uri: str) -> dict[str, list[str]]:
         table = reader(io.BytesIO(data))
     except pa.ArrowInvalid as error:
         raise SourceError(uri, f"cannot be read ({error})") from error
-    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    if any(table[name].null_count for name in texts):
+    names = [field.name for field in table.schema if _is_text(field.type)]
+    texts = {name: table[name].cast(pa.string()) for name in names}
+    if any(column.null_count for column in texts.values()):
         raise SourceError(uri, "a sentence is missing in a language")
-    return {name: table[name].to_pylist() for name in texts}
+    return {name: column.to_pylist() for name, column in texts.items()}
+
+
+def _is_text(found: Any) -> bool:
+    """Strings of any width, coded in a dictionary or not."""
+    kind = found.value_type if pa.types.is_dictionary(found) else found
+    text: bool = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return text or pa.types.is_string_view(kind)
 
 
 def _check_finite(model: Model, language: str, stack: Vectors) -> None:

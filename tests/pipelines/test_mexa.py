@@ -87,6 +87,13 @@ def test_files_may_be_columns_or_a_language_each(tmp_path):
     assert read_parallel([str(tmp_path / "en.dev"), str(tmp_path / "de.dev")]) == expected
 
 
+def test_strings_of_any_width_are_languages(tmp_path):
+    coded = pa.array(TURNED).dictionary_encode()
+    columns = {"en": pa.array(SENTENCES, pa.large_string()), "de": coded, "n": range(5)}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    assert read_parallel([str(tmp_path / "p.parquet")]) == {"en": SENTENCES, "de": TURNED}
+
+
 def test_a_sentence_ends_at_the_line_and_nowhere_else(tmp_path):
     (tmp_path / "en.txt").write_bytes("a\u2028b\r\nc\n".encode())
     (tmp_path / "de.txt").write_bytes(b"d\ne")
