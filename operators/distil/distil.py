@@ -19,6 +19,7 @@ from operators.distil.targets import LOGITS, TARGETS
 from operators.distil.teachers import check_logits, fingerprints_of
 from operators.distil.triples import MINED, schema_of
 from operators.errors import ConfigError
+from operators.storage.table import Table
 from operators.text.origin import field_of, recorded_field
 from operators.text.source import Names, Source
 
@@ -103,6 +104,8 @@ class Distil:
         if self._of_logits:
             who, instead = self._of_logits
             check_logits(scores, teachers[-1], f"distil: {who}", instead)
+        if self.kind == "u-marvel":
+            _check_cosines(mined)
         return replace(
             self,
             scores=scores,
@@ -120,3 +123,15 @@ class Distil:
             raise ConfigError(("distil: the plan has not named its teachers",))
         teachers = [StoredScores(table.uri, table.version, each).of for each in self.teachers]
         yield Distiller(self, teachers).distilled
+
+
+def _check_cosines(mined: Beside) -> None:
+    """ConfigError where the commit says that something else than vectors scored the negatives."""
+    lineage = Table(mined.uri).lineage(mined.version) or {}
+    steps = lineage.get("config", {}).get("steps", ())
+    mine = next((step["mine"] for step in steps if "mine" in step), None)
+    if mine is not None and not mine.get("dense", True):
+        first = next((name for name in ("lexical", "late") if mine.get(name)), "bm25")
+        found = f"{first} scored the negatives of {mined.uri}"
+        hint = "mine with a 'dense' source, or take target softmax"
+        raise ConfigError((f"distil: target u-marvel takes cosines, and {found}; {hint}",))

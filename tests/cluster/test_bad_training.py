@@ -148,6 +148,14 @@ def test_a_text_that_changed_since_it_was_mined_is_named_and_nothing_is_scored(l
     assert Table(lake.table("scores")).version() == -1
 
 
+def test_a_target_of_cosines_is_refused_where_bm25_scored_the_negatives(lake, capsys):
+    alone = {"dense": [], "documents": {"uri": str(lake.root / "beir")}}
+    assert run(lake, mine=alone, distil={"target": "u-marvel"}) == 2
+    said = capsys.readouterr().err
+    assert "distil: target u-marvel takes cosines, and bm25 scored the negatives of" in said
+    assert Table(lake.table("triples")).version() == -1
+
+
 @pytest.mark.parametrize(
     ("distil", "phrase"),
     [
