@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -132,6 +132,15 @@ def is_a_test(name: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == test for node in tree.body)
 
 
+def is_named(name: str, test: str) -> bool:
+    """Whether the file of a proof names the class that a registry has; true of what is no class."""
+    kind, _, key = name.partition(":")
+    registry = REGISTRIES[kind]()
+    made = registry[key] if isinstance(registry, Mapping) else None
+    text = (ROOT / test.partition("::")[0]).read_text()
+    return not isinstance(made, type) or key in text or made.__name__ in text
+
+
 def unproven(technique: Technique) -> list[str]:
     """What a technique that works still owes, and what a planned one claims too early."""
     if technique.status != "works":
@@ -142,6 +151,8 @@ def unproven(technique: Technique) -> list[str]:
         wrong.append(f"no registry has {technique.registry!r}")
     if not is_a_test(technique.test):
         wrong.append(f"there is no test {technique.test!r}")
+    if not wrong and not is_named(technique.registry, technique.test):
+        wrong.append(f"{technique.registry!r} is not in the file of {technique.test!r}")
     return wrong
 
 
@@ -203,6 +214,12 @@ def test_every_paper_has_a_row_and_every_link_leads_to_a_file(inventory):
         Technique("quantize", "works", "schemes:int8", "tests/nowhere.py::test_nothing"),
         Technique("quantize", "works", "wishes:int8", "tests/test_techniques.py::mistakes"),
         Technique("quantize", "planned", "schemes:int8"),
+        Technique(
+            "mine",
+            "works",
+            "rules:lg-mine",
+            "tests/operators/mine/test_rules_score.py::test_caps_keep_what_lies_just_on_them",
+        ),
     ],
 )
 def test_a_claim_without_a_registry_entry_and_a_test_is_a_mistake(technique):
