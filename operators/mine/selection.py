@@ -19,7 +19,8 @@ class Selection:
 
     negatives: Annotated[int, Field(ge=1)] = 7
     local: Annotated[int, Field(ge=0)] = 0
-    """So many more, the first of those that have the `kind` of one of the query's positives."""
+    """So many more, the nearest from `range_min` on that have the `kind` of one of the query's
+    positives, however the others are sampled."""
     range_min: Annotated[int, Field(ge=0)] = 0
     """Nearest candidates skipped, counted among what the rules left."""
     range_max: Annotated[int, Field(ge=0)] = 0
@@ -69,20 +70,19 @@ def select(left: Pool, query_ids: pa.Array, selection: Selection, positives: Pai
     """Choose among the candidates that the rules left, by (seed, query id, document id) alone.
 
     Of candidates with the same text only the nearest counts. Local negatives come on top of
-    the others, from any place (U-MARVEL has five of either). Documents drawn at random (no
-    source) serve to fill up only, in the order of their ranks.
+    the others, from any place behind `range_min` (U-MARVEL has five of either). Documents drawn at
+    random (no source) serve to fill up only, in the order of their ranks.
     """
     first = _first_of_its_text(left)
     proposed = first & (left.sources != 0)
     place = _places(left, proposed)
-    inside = proposed & (place >= selection.range_min)
-    if selection.range_max:
-        inside &= place < selection.range_max
+    behind = proposed & (place >= selection.range_min)
+    inside = behind & (place < selection.range_max) if selection.range_max else behind
     order = _order(left, query_ids, selection)
     kept = _best(left, inside, order, selection.negatives)
     if selection.local:
         alike = shared(left, positives, encoded(left.documents["kind"]))
-        kept |= _best(left, proposed & alike & ~kept, order, selection.local)
+        kept |= _best(left, behind & alike & ~kept, _nearest(left), selection.local)
     counts = np.bincount(left.query[kept], minlength=left.queries)
     short: Marks = counts < selection.most
     out = short & (selection.shortage == "drop")
@@ -116,7 +116,7 @@ def _places(pool: Pool, marked: Marks) -> Places:
 def _order(pool: Pool, query_ids: pa.Array, selection: Selection) -> Draws:
     """A number for each candidate; the smallest are taken."""
     if selection.sampling == "top":
-        return np.arange(len(pool), dtype=np.float64)
+        return _nearest(pool)
     query = keys(query_ids, selection.seed, "select")
     document = document_keys(pool.documents["id"], pool.document)
     drawn = uniforms(mixed(query[pool.query], document))
@@ -125,6 +125,10 @@ def _order(pool: Pool, query_ids: pa.Array, selection: Selection) -> Draws:
     gumbel = -np.log(-np.log(drawn))
     order: Draws = -(pool.score.astype(np.float64) / selection.temperature + gumbel)
     return order
+
+
+def _nearest(pool: Pool) -> Draws:
+    return np.arange(len(pool), dtype=np.float64)
 
 
 def _best(pool: Pool, inside: Marks, order: Draws, count: int) -> Marks:

@@ -120,6 +120,19 @@ def test_local_negatives_come_on_top_and_have_the_kind_of_a_positive() -> None:
     assert nothing == {"q0": ["d0"], "q1": ["d0"]}
 
 
+@pytest.mark.parametrize("sampling", ["top", "random", "weighted"])
+def test_local_negatives_are_the_nearest_left_from_range_min_on_however_others_are_drawn(sampling):
+    documents = table_of([f"text {row}" for row in range(12)], kinds=[*"a" * 3, "b", *"a" * 8])
+    scores = [[1 - row / 20 for row in range(12)]] * 2
+    case = simple(scores, pairs((0, 11, 0.4), (1, 11, 0.4)), documents=documents)
+    alike = ["d2", *(f"d{row}" for row in range(4, 11))]  # d3 is of another kind, d11 the positive
+    for seed in range(20):
+        how = Selection(negatives=1, local=3, range_min=2, sampling=sampling, seed=seed)
+        for ids in mined(case, [], how).values():
+            left = [[name for name in alike if name != drawn][:3] for drawn in ids]
+            assert any({*ids} == {*near, drawn} for near, drawn in zip(left, ids, strict=True))
+
+
 def test_a_query_without_its_local_negatives_is_short() -> None:
     documents = table_of([f"text {row}" for row in range(6)], kinds=KINDS)
     case = simple(SCORES, pairs((0, 5, 0.4), (1, 0, 0.9)), documents=documents)
