@@ -98,6 +98,12 @@ def located(table: pa.Table, labels: str) -> Rows:
     return replace(rows, labels=_labels(rows, labels))
 
 
+def logarithms(targets: Values) -> Values:
+    """Of shares, those of nothing as of the least."""
+    logs: Values = np.log(np.maximum(targets, _LEAST))
+    return logs
+
+
 def _of_mined(table: pa.Table) -> Rows:
     mined, triples = taken_apart(table)
     scores = mined.documents["scores"].to_numpy(zero_copy_only=False).astype(np.float64)
@@ -129,7 +135,7 @@ def _of_triples(table: pa.Table) -> Rows:
 def _labels(rows: Rows, labels: str) -> Values:
     if labels in {"targets", "log-targets"}:
         targets = to_ragged(rows.table["targets"])[0].astype(np.float64)
-        return targets if labels == "targets" else np.log(np.maximum(targets, _LEAST))
+        return targets if labels == "targets" else logarithms(targets)
     if labels == "scores":
         return rows.labels
     return rows.lists.onehot() if labels == "binary" else np.zeros(0)

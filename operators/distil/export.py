@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.arrays import to_ragged
 from operators.beside import Beside
-from operators.distil.examples import Rows, located
+from operators.distil.examples import Rows, located, logarithms
 from operators.distil.formats import FORMATS, Format
 from operators.distil.targets import DISTRIBUTIONS
 from operators.errors import ConfigError, TableError
@@ -63,6 +63,7 @@ def export(table: Beside, wanted: Wanted, out: str) -> Exported:
         problem = f"it holds neither negatives nor triples, only {', '.join(names)}"
         raise TableError(table.uri, problem)
     labels = _labels_of(table, wanted, layout)
+    distribution = labels.endswith("targets") and _target(table) in DISTRIBUTIONS
     queries, documents = (_source(table, name) for name in ("queries", "documents"))
     width = _width(table, wanted.negatives) if layout.even else 0
     folder = _fresh(out)
@@ -75,6 +76,7 @@ def export(table: Beside, wanted: Wanted, out: str) -> Exported:
                 rows = located(batch, labels)
                 examples += len(rows.lists)
                 rows = _usable(rows, width, wanted.negatives, lonely=layout.lonely)
+                rows = _scaled(rows, labels) if distribution else rows
                 kept += len(rows.lists)
                 written += write(rows.with_texts(queries, documents)) if len(rows.lists) else 0
         if not written:
@@ -112,10 +114,8 @@ def _source(table: Beside, name: str) -> Source:
 
 def _labels_of(table: Beside, wanted: Wanted, layout: Format) -> str:
     """The labels to write; ConfigError or TableError where there are none of that kind."""
-    schema = Table(table.uri).schema(table.version)
-    triples = "targets" in schema.names
-    notes = (schema.field("targets").metadata or {}) if triples else {}
-    kind = notes.get(b"corpusmill.target", b"").decode()
+    triples = "targets" in Table(table.uri).schema(table.version).names
+    kind = _target(table)
     scored = kind != "judged"
     labels = wanted.labels or _default(layout.labels, kind, scored=triples and scored)
     if labels == "none" and layout.needs_labels:
@@ -126,6 +126,13 @@ def _labels_of(table: Beside, wanted: Wanted, layout: Format) -> str:
     if labels.endswith("targets"):
         _check_targets(table, labels, kind)
     return labels
+
+
+def _target(table: Beside) -> str:
+    """The target of a table of triples; empty for one of negatives."""
+    schema = Table(table.uri).schema(table.version)
+    notes = (schema.field("targets").metadata or {}) if "targets" in schema.names else {}
+    return notes.get(b"corpusmill.target", b"").decode()
 
 
 def _default(labels: str, kind: str, *, scored: bool) -> str:
@@ -191,3 +198,11 @@ def _usable(rows: Rows, width: int, negatives: int, *, lonely: bool) -> Rows:
     counts = np.diff(rows.lists.offsets) - 1
     least = width or int(not lonely)
     return rows.only(counts >= least, np.ones(len(rows.document), np.bool_))
+
+
+def _scaled(rows: Rows, labels: str) -> Rows:
+    """Distributions that sum to one again, whatever was left out of their lists."""
+    shares = np.exp(rows.labels) if labels == "log-targets" else rows.labels
+    total = rows.lists.spread(rows.lists.total(shares))
+    shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+    return replace(rows, labels=logarithms(shares) if labels == "log-targets" else shares)

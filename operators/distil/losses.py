@@ -1,7 +1,9 @@
 """Losses that the list-wise targets are made for, to be used by a trainer's own loop.
 
 Scores of the student and targets are (queries, documents) tensors, a list a row in the order of its
-triple: the positive, then its negatives. The stored targets carry no gradient.
+triple: the positive, then its negatives. The stored targets carry no gradient. Shorter lists are
+filled up behind with scores that are low and finite (-1e4; of -inf comes NaN), and with targets
+that count for nothing: 0 for `stabilised`, NaN for `lambda_mrr`.
 """
 
 import torch

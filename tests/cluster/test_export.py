@@ -95,6 +95,18 @@ def test_pairs_and_lists_have_targets_or_judgments_as_labels(collection, tmp_pat
     assert np.exp(rows(tmp_path / "c")[0]["labels"]) == pytest.approx(powers / powers.sum())
 
 
+def test_a_distribution_whose_list_is_cut_sums_to_one_again(collection, tmp_path) -> None:
+    softmax = collection.triples(mined(collection), "softmax", LOGITS)
+    wanted = np.exp([8.0, 5, 4]) / np.exp([8.0, 5, 4]).sum()
+    two = ("--negatives", "2", "--labels")
+    assert run(softmax, tmp_path / "a", "n-tuple-scores", "--labels", "targets") == 0
+    assert run(softmax, tmp_path / "b", "labeled-list", *two, "targets") == 0
+    assert run(softmax, tmp_path / "c", "labeled-list", *two, "log-targets") == 0
+    assert rows(tmp_path / "a")[0]["scores"] == pytest.approx(wanted)
+    assert rows(tmp_path / "b")[0]["labels"] == pytest.approx(wanted)
+    assert rows(tmp_path / "c")[0]["labels"] == pytest.approx(np.log(wanted))
+
+
 def test_flagembedding_lines_have_the_documented_keys(collection, tmp_path) -> None:
     table = mined(collection)
     uri = collection.triples(table, "softmax", LOGITS)

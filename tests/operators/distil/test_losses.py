@@ -82,6 +82,21 @@ def test_equal_ranks_cost_nothing_and_single_documents_neither() -> None:
     assert float(lambda_mrr(row([3.0]), target("udr", [0.5]))) == 0
 
 
+@pytest.mark.parametrize(
+    ("loss", "name", "nothing"), [(stabilised, "llm-embedder", 0.0), (lambda_mrr, "udr", np.nan)]
+)
+def test_a_list_that_is_filled_up_costs_and_teaches_as_it_did(loss, name, nothing) -> None:
+    student = torch.tensor([[0.4, 0.9, -0.2, 0.1]])
+    targets = target(name, [2.0, 1.0, 0.5, 0.3]).float()
+    plain, filled = student.clone().requires_grad_(), student.clone().requires_grad_()
+    loss(plain, targets).backward()
+    low = torch.full((1, 3), -1e4)
+    cost = loss(torch.cat([filled, low], 1), torch.cat([targets, torch.full((1, 3), nothing)], 1))
+    cost.backward()
+    assert cost.item() == pytest.approx(float(loss(student, targets)))
+    torch.testing.assert_close(filled.grad, plain.grad)
+
+
 @pytest.mark.parametrize(("loss", "name"), [(stabilised, "llm-embedder"), (lambda_mrr, "udr")])
 @given(st.integers(0, 99))
 @settings(max_examples=10)
