@@ -26,8 +26,14 @@ Rows = npt.NDArray[np.int64]
 
 PACK = 1024
 """Tokens of a pass that takes further candidates; attention grows with their square."""
+MOST = 16 * PACK
+"""Tokens of a list that is scored whole; its masks alone are 7 bytes for their square, 1.9 GB."""
 _LEAST = 8
 _HEAD = ("fc.weight", "fc.bias")
+_TOO_LONG = (
+    f"the list of its query has more than {MOST:,} tokens; mine fewer negatives, or take layout "
+    "isolated"
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,13 @@ class Packer:
     def __call__(self, queries: pa.Array, texts: pa.Array, lists: pa.Array | None = None) -> Scored:
         from operators.encode.loop import Ragged
 
-        logits = np.zeros(len(queries), np.float32)
-        packs = list(self._packs(queries, texts, queries if lists is None else lists))
+        logits, unfit = np.zeros(len(queries), np.float32), np.zeros(len(queries), np.bool_)
+        packs: list[tuple[Ids, Rows]] = []
+        for ids, members in self._packs(queries, texts, queries if lists is None else lists):
+            if self.forward.layout in WHOLE and len(ids) > MOST:
+                unfit[members] = True
+            else:
+                packs.append((ids, members))
         if packs:
             rows = [ids for ids, _ in packs]
             offsets = np.cumsum([0, *(len(ids) for ids in rows)]).astype(np.int32)
@@ -112,7 +123,7 @@ class Packer:
             found = self.loop.encode_unit(Ragged(np.concatenate(rows), offsets))
             for place, (_, members) in enumerate(packs):
                 logits[members] = found[place, : len(members)]
-        return Scored(logits, np.zeros(len(logits), np.bool_))
+        return Scored(logits, unfit, _TOO_LONG)
 
     def _packs(
         self, queries: pa.Array, texts: pa.Array, lists: pa.Array

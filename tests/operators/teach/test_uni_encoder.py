@@ -168,6 +168,19 @@ def test_each_query_has_its_own_list_also_beside_another_of_the_same_text(folder
         )
 
 
+def test_a_list_that_is_too_long_to_be_scored_whole_is_put_aside_alone(folders, pair_table):
+    pairs = [*PAIRS, *((QUERY, f"of and the {n} " * 40) for n in range(400))]
+    table = pair_table(pairs, ids=["q1"] * len(PAIRS) + ["q2"] * 400)
+    step = Teach(Model(str(folders("uni"))), "uni-encoder", layout="arrow", fingerprint="t")
+    with step.open(Resources(device="cpu")) as teach:
+        out = teach(table)
+        alone = teach(table.slice(0, len(PAIRS)))
+    said = "the list of its query has more than 16,384 tokens; mine fewer negatives, or take layout"
+    assert out["error"].to_pylist()[: len(PAIRS)] == [None] * len(PAIRS)
+    assert all(why.startswith(said) for why in out["error"].to_pylist()[len(PAIRS) :])
+    np.testing.assert_allclose(out["logit"][: len(PAIRS)], alone["logit"], atol=1e-5)
+
+
 def test_lists_that_are_scored_whole_share_a_forward_pass(folders, pair_table):
     step = Teach(Model(str(folders("uni"))), "uni-encoder", layout="arrow", fingerprint="t")
     passes = []
