@@ -61,26 +61,27 @@ def fit(
     """The head with the least squared error on held-out groups (every fifth), by AdamW.
 
     `group` numbers the query of each pair from 0. It starts at the logits' mean; `held_out` is the
-    share of their variance that it explains there.
+    share of their variance that it explains there. Features are held of the held-out pairs at most.
     """
     import torch
 
     held = group % _HELD_OUT == 0
     mean, spread = float(logits.mean()), float(logits.std()) or 1.0
-    inputs = torch.from_numpy(features(query, document))
-    turned = torch.from_numpy(features(document, query)) if how.order == "both" else inputs
     wanted = torch.from_numpy(((logits - mean) / spread).astype(np.float32))
     with torch.random.fork_rng():
         torch.manual_seed(how.seed)
         last = torch.nn.Linear(how.hidden, 1)
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.zeros_(last.bias)
-        first = torch.nn.Linear(inputs.shape[1], how.hidden)
+        first = torch.nn.Linear(4 * query.shape[1], how.hidden)
         head = torch.nn.Sequential(first, torch.nn.ReLU(), last)
 
         def loss(rows: "Tensor") -> "Tensor":
-            found = (head(inputs[rows]) + head(turned[rows]))[:, 0] / 2
-            return torch.nn.functional.mse_loss(found, wanted[rows])
+            u, v = query[rows.numpy()], document[rows.numpy()]
+            found = head(torch.from_numpy(features(u, v)))
+            if how.order == "both":
+                found = (found + head(torch.from_numpy(features(v, u)))) / 2
+            return torch.nn.functional.mse_loss(found[:, 0], wanted[rows])
 
         rest, away = (torch.from_numpy(np.flatnonzero(marks)) for marks in (~held, held))
         least = _descend(head, loss, (rest, away), how)

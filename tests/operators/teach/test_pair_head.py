@@ -1,5 +1,8 @@
 """The head over stored vectors: what it computes, and what it learns of a planted teacher."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +65,17 @@ def test_a_teacher_that_is_linear_in_the_features_is_learned() -> None:
     assert np.corrcoef(scores(*fresh, learned), wanted)[0, 1] > 0.98
     again = fit(u, v, logits, group, HOW)
     assert all(np.array_equal(again[name], each) for name, each in learned.items())
+
+
+def test_a_fit_never_holds_the_features_of_all_pairs() -> None:
+    u, v = np.random.default_rng(4).normal(size=(2, 10_000, 64)).astype(np.float32)
+    group, how = np.arange(10_000), replace(HOW, epochs=1, order="both")
+    fit(u[:20], v[:20], u[:20, 0], group[:20], how)  # what is imported first counts not
+    tracemalloc.start()
+    fit(u, v, u[:, 0], group, how)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < features(u, v).nbytes
 
 
 def test_without_epochs_it_says_the_mean_of_the_teacher() -> None:
