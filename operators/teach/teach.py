@@ -99,8 +99,14 @@ class Teach:
 
     @property
     def aside(self) -> frozenset[str]:
-        """What is no identity; of fields that teachers did not have at first, those not used."""
-        unused = {name for name in _LATER if not getattr(self, name)}
+        """What is no identity; of fields that teachers did not have at first, those not used.
+
+        One that says what the teacher does anyway is not used either.
+        """
+        own = TEACHERS[self.teacher]
+        unused = {
+            name for name in _LATER if getattr(self, name) in (None, "", getattr(own, name, None))
+        }
         return frozenset({"fingerprint", "more", *unused})
 
     @property

@@ -137,6 +137,25 @@ def test_what_the_plan_fills_in_is_no_identity():
     assert identity_fields(whole).keys() - identity_fields(plain).keys() == {"layout", "beyond"}
 
 
+@pytest.mark.parametrize(
+    ("teacher", "fields", "same"),
+    [
+        ("uni-encoder", {"layout": "isolated"}, True),
+        ("uni-encoder", {"layout": "diag"}, False),
+        ("answer-likelihood", {"norm": "mean"}, True),
+        ("answer-likelihood", {"norm": "sum"}, False),
+        ("maxsim", {"language": "none"}, True),
+        ("maxsim", {"language": "en_XX"}, False),
+    ],
+)
+def test_an_option_spelled_out_as_it_is_anyway_is_the_same_teacher(teacher, fields, same):
+    from operators.base import identity_fields
+
+    own = {"answer": "a"} if teacher == "answer-likelihood" else {}
+    plain, told = (Teach(Model("m"), teacher, **own, **each) for each in ({}, fields))
+    assert (identity_fields(plain) == identity_fields(told)) == same
+
+
 def test_prompts_are_identity_only_of_the_teacher_that_uses_them(folders):
     from pipelines.fingerprint import step_identity
 
