@@ -13,14 +13,17 @@ _S3 = frozenset({"s3", "s3a"})
 def filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec file system of `uri` and the path in it; credentials come from the environment.
 
-    ConfigError for a URI that holds a secret.
+    ConfigError for a URI that holds a secret, or whose store is unknown or not installed.
     """
     if said := secret_look_of(uri):
         problem = f"{without_secrets(uri)}: {said}; credentials come from the environment"
         raise ConfigError((problem,))
     protocol = fsspec.utils.get_protocol(uri)
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in _S3 else {}
-    fs = fsspec.filesystem(protocol, **options)
+    try:
+        fs = fsspec.filesystem(protocol, **options)
+    except (ImportError, ValueError) as error:
+        raise ConfigError((f"{uri}: {error}",)) from error
     return fs, fs._strip_protocol(uri)
 
 

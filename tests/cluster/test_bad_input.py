@@ -180,6 +180,16 @@ def test_an_output_path_that_holds_something_else_is_left_alone(tmp_path, capsys
         )
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_store_that_nobody_knows_is_a_mistake_of_the_config(tmp_path, command, capsys):
+    job = Job(tmp_path, output="s33://lake/table")
+    job.write({"a.jsonl": GOOD_LINES})
+    assert status([command, job.config({}, {})]) == 2
+    assert error_in(capsys) == "error: s33://lake/table: Protocol not known: s33"
+    assert status([command, Job(tmp_path).config({"uri": "s33://lake/docs"}, {})]) == 2
+    assert error_in(capsys) == "error: s33://lake/docs/_delta_log: Protocol not known: s33"
+
+
 @pytest.mark.s3
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_a_bucket_that_is_missing_is_named(tmp_path, s3, command, capsys):

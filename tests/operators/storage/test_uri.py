@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.errors import SourceError
+from operators.errors import ConfigError, SourceError
 from operators.storage import uri
 
 
@@ -120,3 +120,13 @@ def test_on_s3_a_writer_whose_answer_was_lost_learns_that_it_was_first(s3):
     assert uri.create_bytes(place, b"mine")
     assert not uri.create_bytes(place, b"another's")
     assert uri.read_bytes(place) == b"mine"
+
+
+@pytest.mark.parametrize("asked", [uri.list_files, uri.list_names, uri.names_in, uri.size_of])
+@pytest.mark.parametrize(
+    ("place", "phrase"),
+    [("s33://lake/docs", "Protocol not known: s33"), ("oci://lake/docs", "ocifs")],
+)
+def test_a_store_that_is_unknown_or_not_installed_is_a_mistake_of_the_config(asked, place, phrase):
+    with pytest.raises(ConfigError, match=f"^{place}: .*{phrase}"):
+        asked(place)
