@@ -11,6 +11,7 @@ from operators.adapt.compatibility import SHARES, Quality, accuracy, compatibili
 from operators.encode.encode import Encode
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.storage import uri as store
+from pipelines.asking import Recipe
 from pipelines.compat.candidates import Candidate
 from pipelines.compat.compare import Comparison
 from pipelines.compat.tables import Version
@@ -92,24 +93,13 @@ def written(found: Comparison, folder: str) -> list[str]:
 def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
     """The config that applies the best candidate's maps, stored at `places`."""
     best = found.best
-    source = found.old if best.side == "old queries" else found.new
-    encode = source.recipe.encode
-    model = encode.model
-    if best.side != "old documents":
-        facts = {"path": model.path, "max_length": model.max_length, "prompts": model.prompts}
-        yield "models:"
-        yield f"  model: {json.dumps({key: value for key, value in facts.items() if value})}"
-    yield "phases:"
     if best.side == "old documents":
+        yield "phases:"
         yield "  mapped:"
         yield f"    read: {{ uri: {found.old.uri}, version: {found.old.table.version} }}"
         yield "    steps:"
     else:
-        yield "  queries:"
-        yield "    read: { uri: your/queries.jsonl }"
-        yield "    steps:"
-        yield "      - tokenize: { model: model, role: query }"
-        yield f"      {encode_line(encode)}"
+        yield from query_lines((found.old if best.side == "old queries" else found.new).recipe)
     for each, place in zip(best.maps, places, strict=True):
         yield f"      - adapt: {{ scheme: {each.scheme}, artefact: {place} }}"
     scheme, learned = columns.decoder_of(found.old.column.field)
@@ -120,9 +110,25 @@ def config_lines(found: Comparison, places: Sequence[str]) -> Iterator[str]:
     yield "    write: { table: your/table }"
 
 
+def query_lines(asked: Recipe) -> Iterator[str]:
+    """The model and the first phase, up to its first two steps, of a config that encodes so."""
+    facts = {name: value for name, value in asdict(asked.encode.model).items() if value}
+    length = asked.tokenize.max_length
+    yield "models:"
+    yield f"  model: {json.dumps(facts, ensure_ascii=False)}"
+    yield "phases:"
+    yield "  queries:"
+    yield "    read: { uri: your/queries.jsonl }"
+    yield "    steps:"
+    cut = f", max_length: {length}" if length else ""
+    yield f"      - tokenize: {{ model: model, role: query{cut} }}"
+    yield f"      {encode_line(asked.encode)}"
+
+
 def encode_line(encode: Encode) -> str:
     """The step that encodes as another one does, its model called `model`, as a line of YAML."""
     said = [f"model: model, precision: {encode.precision}"]
+    said += [f"backend: {encode.backend}"] if encode.backend != "torch" else []
     said += [f"pooling: {encode.pooling}"] if encode.pooling != "auto" else []
     said += [f"normalize: {json.dumps(encode.normalize)}"] if encode.normalize is not None else []
     said += [f"strategy: {json.dumps(asdict(encode.strategy))}"] if encode.strategy else []
