@@ -116,8 +116,8 @@ def told(result: Result) -> str:
 
 
 def _changes(update: Update) -> list[str]:
-    """The new version against the last, where there is one."""
-    if not update.parent_rows:
+    """The new version against the last, where there is one whose ids were read."""
+    if not update.parent_rows or not update.counted:
         return []
     named = ("added", "changed", "deleted")
     found = [f"{getattr(update, name):,} {name}" for name in named]

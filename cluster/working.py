@@ -58,7 +58,8 @@ def work_anew(plan: PhasePlan, runner: Runner, progress: Progress) -> Done:
         before = sum(file.rows for file in Table(plan.phase.write.table).files(plan.parent))
         after = sum(receipt.rows_out for receipt in receipts.values())
         # the old files are not read, since they may be why everything is made anew
-        update = replace(update, parent_rows=before, deleted=max(0, before - after))
+        gone = max(0, before - after)
+        update = replace(update, parent_rows=before, added=None, changed=None, deleted=gone)
     return Done(receipts, failures, update)
 
 

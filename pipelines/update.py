@@ -16,12 +16,12 @@ class Update:
     """Files that stand in for some of the parent's, with those of their rows that stay."""
     parent_rows: int = 0
     """Rows of the version that is built on; 0 where there is none."""
-    added: int = 0
-    """Rows whose id the parent version has not."""
-    changed: int = 0
-    """Rows whose id is there with another content."""
+    added: int | None = 0
+    """Rows whose id the parent version has not; None where its ids were not read."""
+    changed: int | None = 0
+    """Rows whose id is there with another content; None where its ids were not read."""
     deleted: int = 0
-    """Ids of the parent version that the new one has not."""
+    """Ids of the parent version that the new one has not; at least so many where none were read."""
     reused: int = 0
     """Rows written anew with the vector of an equal text instead of an encoded one."""
     encoded: tuple[Receipt, ...] = ()
@@ -39,17 +39,22 @@ class Update:
         return bool(self.added or self.changed or self.deleted)
 
     @property
+    def counted(self) -> bool:
+        """Whether ids were compared with those of the parent version."""
+        return self.added is not None
+
+    @property
     def kept_rows(self) -> int:
         """Rows of the parent version that are not written anew."""
         return sum(shard.rows for shard in (*self.kept, *self.rewritten))
 
-    def told(self) -> dict[str, int]:
+    def told(self) -> dict[str, int | None]:
         """What a commit records of it."""
         return {
             "parent_rows": self.parent_rows,
             "added": self.added,
             "changed": self.changed,
-            "deleted": self.deleted,
+            "deleted": self.deleted if self.counted else None,
             "reused": self.reused,
             "files_kept": len(self.kept),
             "files_rewritten": len(self.rewritten),

@@ -58,6 +58,7 @@ def test_a_run_tells_what_it_committed_and_a_second_that_nothing_changed(made, t
     code, out, _ = cli("run", place, "--rerun")
     assert code == 0
     assert out.startswith(f"vectors: version 2 of {made}: 40 rows, ")
+    assert " added, " not in out, "the ids of the last version were not read"
 
 
 def test_a_run_can_be_limited_and_changed_for_once(tmp_path, tiny_model, cli):

@@ -285,3 +285,5 @@ def test_a_rerun_makes_everything_anew(tmp_path, runner_called, tiny_model):
     assert first.counts is not None
     assert again.counts is not None
     assert again.counts.tokens == first.counts.tokens
+    change = lineage_of(table)["changes"]
+    assert (change["parent_rows"], change["added"], change["deleted"]) == (60, None, None)
