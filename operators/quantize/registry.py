@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from operators.quantize.binary import Binary
+from operators.quantize.fp8 import Fp8
 from operators.quantize.fp16 import Fp16
 from operators.quantize.int8 import Int8
 from operators.quantize.int8_dim import Int8Dim
@@ -16,6 +17,7 @@ from operators.quantize.truncate import Truncate
 
 SCHEMES: dict[str, type[Scheme]] = {
     "fp16": Fp16,
+    "fp8": Fp8,
     "int8": Int8,
     "int8-dim": Int8Dim,
     "binary": Binary,

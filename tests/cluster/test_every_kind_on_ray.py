@@ -93,6 +93,7 @@ TEACHES: dict[str, dict[str, Any]] = {
 }
 QUANTIZED: dict[str, dict[str, Any]] = {
     "fp16": {},
+    "fp8": {},
     "int8": {"keep_embedding": True},
     "int8-dim": {},
     "binary": {"center": "median"},
