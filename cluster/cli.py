@@ -18,6 +18,7 @@ from cluster import (
     cli_export,
     cli_jobs,
     cli_mexa,
+    cli_report,
     cli_schedule,
     cli_search,
     cli_table,
@@ -43,6 +44,7 @@ app.command()(cli_compat.compat)
 app.command()(cli_compress.compress)
 app.command()(cli_export.export)
 app.command()(cli_mexa.mexa)
+app.command()(cli_report.report)
 app.command()(cli_schedule.schedule)
 app.command()(cli_search.search)
 for command in (cli_jobs.submit, cli_jobs.status, cli_jobs.logs, cli_jobs.stop):

@@ -84,7 +84,7 @@ def judge(
 
 def gate_story(lineage: Mapping[str, Any]) -> dict[str, str]:
     """What a commit recorded of its gate, in words under names for the reader."""
-    checks = "; ".join(_in_words(Check(**check)) for check in lineage.get("checks", ()))
+    checks = "; ".join(in_words(Check(**check)) for check in lineage.get("checks", ()))
     story = {"gate": checks or "not recorded"}
     if found := lineage.get("canaries"):
         queries = "1 query" if found["asked"] == 1 else f"{found['asked']:,} queries"
@@ -94,7 +94,8 @@ def gate_story(lineage: Mapping[str, Any]) -> dict[str, str]:
     return story
 
 
-def _in_words(check: Check) -> str:
+def in_words(check: Check) -> str:
+    """A check as one clause: its figure and its bound."""
     bound = f"at least {_short(check.least)}" if check.least is not None else ""
     bound = f"at most {_short(check.most)}" if check.most is not None else bound
     found = f"{check.name} {_short(check.found)}, {bound}"
