@@ -17,7 +17,7 @@ from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 CONFIG = "/etc/corpusmill/reembed.yaml"
-COMMAND = ("corpusmill", "run", CONFIG, "--yes")
+COMMAND = ("corpusmill", "run", CONFIG)
 
 
 class CorpusmillRun(BaseOperator):
