@@ -35,7 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # to draw boxes around the help takes longer than all the rest of it
     context_settings={"max_content_width": 100},
-    help="A corpus goes in; retrieval-ready vectors and retriever training data come out.",
 )
 app.add_typer(cli_table.app, name="table", help="Look into a table, check it, take it back.")
 cli_table.app.command()(cli_changes.diff)
@@ -55,6 +54,24 @@ _received: list[int] = []
 """The status of the signal that ends this process; Ray makes 1 of it where it waits (2.60)."""
 
 Config = Annotated[str, typer.Argument(help="A YAML config; see configs/ and `corpusmill schema`.")]
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.fingerprint import code_version
+
+        print(f"corpusmill {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def corpusmill(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version."),
+    ] = False,
+) -> None:
+    """A corpus goes in; retrieval-ready vectors and retriever training data come out."""
 
 
 @app.command()

@@ -120,6 +120,7 @@ def test_the_source_of_the_airflow_dag_neither_catches_up_nor_overlaps_and_passe
     assert "raise AirflowFailException" in source
     values = {node.targets[0].id: node.value for node in module.body if assigns_name(node)}
     config = ast.literal_eval(values["CONFIG"])
+    assert set(ast.literal_eval(values["NEVER_AGAIN"])) == {2, 3, 4}
     words = [config if name_of(word) else ast.literal_eval(word) for word in values["COMMAND"].elts]
     assert accepted([*words, "--date", "2026-11-22T03:00:00+00:00"])["config"] == config
 

@@ -18,13 +18,18 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 CONFIG = "/etc/corpusmill/reembed.yaml"
 COMMAND = ("corpusmill", "run", CONFIG)
+NEVER_AGAIN = {
+    2: "the config is wrong",
+    3: "refused before it began, or stopped at its budget",
+    4: "the gate refused the new version",
+}
 
 
 class CorpusmillRun(BaseOperator):
     """Run a config for one logical date; its exit code decides what Airflow does next.
 
-    0: done, or nothing changed. 2 (wrong config) and 4 (refused by the gate): failed, and never
-    tried again by itself. 5 (another run is at work): skipped. Anything else: failed, tried again.
+    0: done, or nothing changed. Those of NEVER_AGAIN: failed, and not tried again by itself. 5
+    (another run is at work): skipped. Anything else: failed, tried again.
     """
 
     template_fields = ("date",)
@@ -40,9 +45,8 @@ class CorpusmillRun(BaseOperator):
         code = self.process.wait()
         if code == 5:
             raise AirflowSkipException("another run of the table is at work")
-        if code in (2, 4):
-            reason = "the config is wrong" if code == 2 else "the gate refused the new version"
-            raise AirflowFailException(f"exit {code}: {reason}; the old version stays")
+        if code in NEVER_AGAIN:
+            raise AirflowFailException(f"exit {code}: {NEVER_AGAIN[code]}; the old version stays")
         if code != 0:
             raise AirflowException(f"corpusmill ended with exit code {code}")
 

@@ -50,6 +50,11 @@ def two_versions(folder: Path, model: Path) -> str:
     return table
 
 
+def test_the_version_is_told_and_is_the_one_that_commits_record(cli, standing):
+    code, out, _ = cli("--version")
+    assert (code, out) == (0, f"corpusmill {Table(standing).lineage()['code']}\n")
+
+
 def test_a_run_tells_what_it_committed_and_a_second_that_nothing_changed(made, tmp_path, cli):
     place = str(tmp_path / "config.yaml")
     code, out, err = cli("run", place)
