@@ -100,8 +100,10 @@ def status(
 
     jobs = jobs_at(address, authority, allow_insecure=allow_insecure)
     if not name:
-        for job in jobs.all():
+        for job in (found := jobs.all()):
             print(f"{job.name}  {job.line()}")
+        if not found:
+            print("no job")
         return
     for what, value in jobs.get(name).lines():
         print(f"{what + ':':<11} {value}")

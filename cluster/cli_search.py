@@ -22,7 +22,7 @@ _HOW = {
 def search(  # noqa: PLR0913 - the command's options
     uri: Annotated[str, typer.Argument(help="Folder or s3:// URI of a table of vectors.")],
     queries: Annotated[list[str], typer.Argument(help="Texts, each asked for itself.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="Hits of each query.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Hits of each query.")] = 10,
     by: Annotated[
         str, typer.Option(help="dense, words, both or tokens; default: as the table is made for.")
     ] = "",

@@ -1,7 +1,7 @@
 """`corpusmill table ...`: look into a table, check it, take it back, clean it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -70,6 +70,29 @@ def history(uri: Uri) -> None:
         run = record.get("run_key", "not ours")
         date = f"  for {record['date']}" if record.get("date") else ""
         print(f"{entry.version:>6}  {when}  {entry.operation:<14} {rows:>12} rows  {run}{date}")
+
+
+@app.command()
+def bad(
+    uri: Uri,
+    version: Version = -1,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown at most.")] = 100,
+) -> None:
+    """Quarantined rows of the run that made a version: id, where it came from, why."""
+    from operators.storage.parquet import read_shard
+    from operators.storage.table import Table
+
+    number = existing(uri, version)
+    left = limit
+    for path in (Table(uri).lineage(number) or {}).get("quarantine_files", ()):
+        rows = read_shard(uri, path).to_pylist()
+        for row in rows[:left]:
+            print(f"{row['id']}\t{row['source_file']}:{row['source_row']}\t{row['error']}")
+        left -= min(left, len(rows))
+        if not left:
+            break
+    if left == limit:
+        print(f"version {number} of {uri} has no quarantined row")
 
 
 @app.command()
@@ -190,7 +213,7 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "date": lineage.get("date") or "none",
         "source": lineage.get("source", "?"),
         "steps": " → ".join(steps) or "none",
-        "models": ", ".join(lineage.get("models", ())) or "none",
+        "models": _models(lineage) or "none",
         "recipe": lineage.get("recipe", "?"),
         "rows read": f"{counts.get('rows_in', 0):,}"
         + (f"; {kept:,} stay as they were" if kept else ""),
@@ -198,12 +221,23 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
         "left out": "; ".join([*_left_out(counts), *counts.get("bad_units", {}).values()])
         or "nothing",
+        "seconds": ", ".join(f"{name} {took:,.1f}" for name, took in _seconds(counts)) or "none",
         **gate_story(lineage),
     }
     if erased := lineage.get("erased"):
         told["erased"] = f"{counted(erased['rows'], 'row')} of it, the last at {erased['at']}"
     for name, value in told.items():
         yield f"{name + ':':<18} {value}"
+
+
+def _models(lineage: dict[str, Any]) -> str:
+    each = lineage.get("models", {}).items()
+    return ", ".join(f"{path} at {revision}" if revision else path for path, revision in each)
+
+
+def _seconds(counts: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    """Of each step, over all workers."""
+    return counts.get("seconds", {}).items()
 
 
 def _left_out(counts: dict[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from cluster.progress import Progress
 from cluster.runner import Runner
 from cluster.spending import spending
 from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.trial import check_trial
 from cluster.unit_log import UnitLog
 from cluster.watching import Watcher
 from operators.errors import ConfigError, PreflightError
@@ -50,6 +51,8 @@ def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: b
 
     With `lease`, ConflictError when another run works on one of its tables.
     """
+    if not yes:
+        check_trial(pipeline)
     limit = _agreed(pipeline, runner) if pipeline.budget.max_cost and not yes else 0.0
     progress = Progress(watchers=_watchers(pipeline, runner, limit))
     with leased(pipeline, asked.date, progress) if lease else nullcontext():

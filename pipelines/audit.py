@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.beside import Beside
-from operators.errors import TableError
+from operators.errors import SourceError, TableError
 from operators.mine.audit import AUDIT
 from operators.mine.summary import Audit, Example, summary
 from operators.storage.table import Table
@@ -37,7 +37,12 @@ def told(uri: str, version: int, found: Audit, most: int) -> Iterator[str]:
         if examples:
             yield ""
             yield f"{len(examples)} {title}"
-            yield from _read(uri, version, examples)
+            try:
+                texts = [*_read(uri, version, examples)]
+            except SourceError as error:
+                yield f"no texts: {error}"
+                texts = [*_named(examples)]
+            yield from texts
 
 
 def _read(uri: str, version: int, examples: Sequence[Example]) -> Iterator[str]:
@@ -53,6 +58,12 @@ def _read(uri: str, version: int, examples: Sequence[Example]) -> Iterator[str]:
         yield f"  {example.why}, score {example.score:.4f}"
         yield f"  query {example.query_id}: {query}"
         yield f"  document {example.document_id}: {document}"
+
+
+def _named(examples: Sequence[Example]) -> Iterator[str]:
+    """The examples without their texts."""
+    for one in examples:
+        yield f"  {one.why}, score {one.score:.4f}: {one.query_id}, {one.document_id}"
 
 
 def _texts(mined: Beside, field: str, places: Sequence[tuple[str, int, str]]) -> list[str]:

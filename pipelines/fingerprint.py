@@ -98,7 +98,7 @@ def _backend(engine: str) -> dict[str, str]:
     try:
         return {name: ".".join(metadata.version(name).split(".")[:2]) for name in names}
     except metadata.PackageNotFoundError as error:
-        problem = f"backend {engine} is not installed: pip install 'corpusmill[{engine}]'"
+        problem = f"backend {engine} is not installed: install corpusmill's extra {engine}"
         raise ConfigError((problem,)) from error
 
 

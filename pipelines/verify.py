@@ -99,7 +99,10 @@ def _check_sample(uri: str, files: list[TableFile], lineage: dict[str, Any], row
     stored = _stored(uri, files, again)
     if not len(again) or not len(stored):
         return "no row encoded again: none of the sampled source rows is in the table any more"
-    lowest = _compare(uri, again, stored)
+    same, stored = _of_one_content(again, stored)
+    if not len(stored):
+        return "no row encoded again: all of the sampled rows have changed in the source since"
+    lowest = _compare(uri, same, stored)
     if lowest is None:
         return f"{len(stored)} rows made again: equal"
     return f"{len(stored)} rows encoded again: lowest cosine {lowest:.6f}"
@@ -121,15 +124,17 @@ def _stored(uri: str, files: list[TableFile], again: pa.Table) -> pa.Table:
     return pa.concat_tables(found)
 
 
-def _compare(uri: str, again: pa.Table, stored: pa.Table) -> float | None:
-    """Lowest cosine between rows of one id; None where there are no vectors to compare."""
+def _of_one_content(again: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of one id and one content, made again and as they are stored, side by side."""
     order = pc.index_in(stored[columns.ID.name], again[columns.ID.name].combine_chunks())
     same = again.take(order)
     name = columns.CONTENT_HASH.name
     kept = pc.equal(same[name], stored[name])
-    same, stored = same.filter(kept), stored.filter(kept)
-    if not len(stored):
-        raise TableError(uri, "none of the sampled rows has the content that its id has now")
+    return same.filter(kept), stored.filter(kept)
+
+
+def _compare(uri: str, same: pa.Table, stored: pa.Table) -> float | None:
+    """Lowest cosine between rows of one id; None where there are no vectors to compare."""
     if not has_vectors(stored.schema):
         return None
     lowest = float(cosines(uri, same, stored).min())

@@ -13,6 +13,8 @@ from cluster.metrics import LABELS, METRICS
 DEPLOY = Path(__file__).parents[1] / "configs/deploy"
 BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana.json").read_text())
 QUERIES = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+MONITOR, RULES = yaml.safe_load_all((DEPLOY / "monitoring.yaml").read_text())
+ALERTS = [rule["expr"] for group in RULES["spec"]["groups"] for rule in group["rules"]]
 
 
 def exported(name: str) -> str:
@@ -24,7 +26,7 @@ def test_every_metric_is_shown_and_every_name_shown_exists():
     assert set(re.findall(r"ray_corpusmill_\w+", " ".join(QUERIES))) == set(map(exported, METRICS))
 
 
-@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("query", [*QUERIES, *ALERTS])
 def test_a_query_groups_and_selects_by_labels_that_its_metric_has(query):
     names = {name for name in METRICS if re.search(rf"\b{exported(name)}\b", query)}
     known = {*LABELS, *(METRICS[name].label for name in names)}
@@ -33,15 +35,16 @@ def test_a_query_groups_and_selects_by_labels_that_its_metric_has(query):
         for group in re.findall(r"by \(([^)]*)\)", query)
         for label in group.split(",")
     }
-    used |= set(re.findall(r'(\w+)=~"', query))
+    used |= set(re.findall(r'(\w+)=~?"', query))
+    assert set(re.findall(r"ray_corpusmill_\w+", query)) == {exported(name) for name in names}
     assert used <= known
     assert query.count("(") == query.count(")")
 
 
 def test_counters_are_never_shown_as_gauges_nor_gauges_by_their_rate():
-    for query in QUERIES:
+    for query in [*QUERIES, *ALERTS]:
         for name, metric in METRICS.items():
-            if re.search(rf"rate\({exported(name)}\b", query):
+            if re.search(rf"(rate|increase)\({exported(name)}\b", query):
                 assert metric.kind == "counter"
 
 
@@ -72,3 +75,11 @@ def test_the_page_on_observing_names_every_metric():
     page = (DEPLOY.parents[1] / "docs/observe.md").read_text()
     told = set(re.findall(r"^\| `(corpusmill_\w+)", page, re.MULTILINE))
     assert told == set(METRICS)
+
+
+def test_the_operators_monitor_takes_what_kuberay_opens_as_often_as_ray_reports():
+    (endpoint,) = MONITOR["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": "metrics", "interval": "10s"}
+    (wanted,) = MONITOR["spec"]["selector"]["matchExpressions"]
+    assert wanted == {"key": "ray.io/cluster", "operator": "Exists"}
+    assert {MONITOR["kind"], RULES["kind"]} == {"PodMonitor", "PrometheusRule"}

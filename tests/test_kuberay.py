@@ -177,15 +177,21 @@ def test_every_cluster_asks_for_a_token_and_runs_the_ray_that_is_installed(name)
 
 
 @pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
-def test_a_cluster_has_nodes_with_and_without_gpus_and_tls_and_no_root(name):
+def test_a_cluster_has_nodes_with_and_without_gpus_and_tls(name):
     resource = read(name)
     assert cluster_of(resource)["tlsOptions"] == {"enabled": True}
     assert sorted(gpus_of(group) for group in groups_of(resource)) == [False, False, True]
-    for group in groups_of(resource):
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_no_node_runs_as_root_and_nodes_with_gpus_bear_the_taint_of_gpu_pools(name):
+    for group in groups_of(read(name)):
         (container,) = group["template"]["spec"]["containers"]
         context = container["securityContext"]
         assert context["runAsNonRoot"]
         assert context["allowPrivilegeEscalation"] is False
+        borne = [each["key"] for each in group["template"]["spec"].get("tolerations", ())]
+        assert borne == (["nvidia.com/gpu"] if gpus_of(group) else [])
 
 
 def test_the_standing_cluster_grows_and_shrinks_and_is_not_reachable_from_outside():
@@ -218,7 +224,7 @@ def test_the_rayjob_runs_a_command_that_exists_on_the_config_that_is_mounted():
     params = accepted(shlex.split(resource["spec"]["entrypoint"]))
     (mount,) = groups_of(resource)[0]["template"]["spec"]["containers"][0]["volumeMounts"]
     assert params["config"].startswith(mount["mountPath"] + "/")
-    assert (params["runner"], params["address"], params["yes"]) == ("ray", "auto", True)
+    assert (params["runner"], params["address"], params["yes"]) == ("ray", "auto", False)
     assert resource["spec"]["backoffLimit"] == 0
     environment = yaml.safe_load(resource["spec"]["runtimeEnvYAML"])
     assert all(isinstance(value, str) for value in environment["env_vars"].values())
@@ -281,7 +287,10 @@ def test_what_the_image_installs_is_pinned_and_fits_the_project():
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    wanted = [*project["project"]["dependencies"], *extras["mine"], *extras["schedule"]]
+    (chosen,) = (value for name, value in instructions() if name == "ARG" and "EXTRAS" in value)
+    named = chosen.partition("=")[2].strip('"').split(",")
+    assert {"mine", "schedule", "openvino"} <= set(named)
+    wanted = [*project["project"]["dependencies"], *(each for n in named for each in extras[n])]
     for text in wanted:
         needed = Requirement(text)
         assert needed.specifier.contains(pins[needed.name.lower()]), text

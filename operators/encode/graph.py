@@ -79,7 +79,7 @@ def opened(
     """
     runtime = RUNTIMES[engine]
     if find_spec(runtime.package) is None:
-        problem = f"backend {engine} is not installed: pip install 'corpusmill[{engine}]'"
+        problem = f"backend {engine} is not installed: install corpusmill's extra {engine}"
         raise ModelError(model, problem)
     place = cache() / "graphs" / _key(folder, runtime, types=types)
     if not (place / runtime.file).is_file():

@@ -24,6 +24,7 @@ def source_schema(source: Source, file_schema: pa.Schema) -> pa.Schema:
         if name not in file_schema.names:
             needed = "string or integer" if name == source.id else "string"
             needed = "any type" if name in source.keep else needed
+            needed += ", or another column that `id` names" if name == source.id else ""
             raise ContractError("read", name, needed, f"only {', '.join(file_schema.names)}")
     _check(source.id, file_schema, "string or integer", integers=True)
     for name in source.text:
