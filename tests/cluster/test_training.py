@@ -1,5 +1,6 @@
 """From queries and judgments to triples: one pipeline, the same tables on both runners."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ import psutil
 import pyarrow.compute as pc
 import pytest
 
+from cluster.cli import status
 from operators.storage.table import Table
 from tests.lake import QRELS
 from tests.pipeline_builders import lineage_of, quarantined, rows_of
@@ -98,6 +100,16 @@ def test_the_commit_of_negatives_records_its_audit(lake):
     for row in rows:
         assert row["candidates"] >= len(row["negative_ids"]) + sum(row["dropped_counts"])
     assert audit["negatives"] == sum(len(row["negative_ids"]) for row in rows)
+
+
+def test_an_audit_whose_texts_have_changed_names_its_examples(lake, capsys):
+    lake.run("local", last="negatives")
+    corpus = lake.root / "beir" / "corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("text number", "other words"))
+    assert status(["table", "audit", lake.table("negatives"), "--examples", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "2 kept as negatives\nno texts: " in told
+    assert re.search(r"score -?[0-9.]+: q[0-9]{2}, d[0-9]{3}", told)
 
 
 def test_a_judged_document_that_is_not_in_the_index_is_counted(lake):

@@ -137,6 +137,15 @@ def test_documents_that_changed_are_compared_where_they_did_not(lake):
     assert "encoded again: lowest cosine 1.0" in told[-1]
 
 
+def test_a_source_that_has_moved_on_altogether_does_not_make_a_whole_table_broken(lake):
+    changed = [{**row, "text": f"another {row['text']}"} for row in good_rows(0, 40)]
+    write_files(str(lake / "docs"), {"a.jsonl": lines(changed)})
+    for place in (lake / "docs").glob("b.*"):
+        place.unlink()
+    told = list(verify_table(str(lake / "vectors"), rows=16))
+    assert told[-1].startswith("no row encoded again: all of the sampled rows have changed")
+
+
 def test_where_there_is_no_table_that_is_said(tmp_path):
     with pytest.raises(TableError, match="there is no table here"):
         list(verify_table(str(tmp_path)))
