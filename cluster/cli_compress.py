@@ -20,7 +20,9 @@ def compress(  # noqa: PLR0913 - the command's options
     sample: Annotated[
         int, typer.Option(min=50, help="Rows searched at most; memory grows with them.")
     ] = 20_000,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Of recall@k against the vectors stored.")] = 10,
+    k: Annotated[
+        int, typer.Option("-k", "--k", min=1, help="Of recall@k against the vectors stored.")
+    ] = 10,
     loss: Annotated[
         float,
         typer.Option(min=0, max=1, help="nDCG@10 given up at most; recall@k without judgments."),

@@ -76,7 +76,7 @@ def _lost(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             f"{_many(bad, 'row')} of {counts['rows_in']:,} are quarantined: {why}.",
             "They lie, each with its reason, in the table's folder _quarantine.",
-            f"corpusmill table show {facts.uri} --json",
+            f"corpusmill table bad {facts.uri}",
         )
 
 

@@ -16,5 +16,7 @@ def test_a_misspelt_scheme_is_answered_with_the_one_it_resembles() -> None:
 
 
 def test_an_unknown_scheme_is_answered_with_all_there_are() -> None:
-    with pytest.raises(ValueError, match="no scheme 'x'; there are fp16, fp8, int8, int8-dim, binary"):
+    with pytest.raises(
+        ValueError, match="no scheme 'x'; there are fp16, fp8, int8, int8-dim, binary"
+    ):
         scheme_class("x")
