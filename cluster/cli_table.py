@@ -1,7 +1,7 @@
 """`corpusmill table ...`: look into a table, check it, take it back, clean it."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -221,7 +221,7 @@ def _story(lineage: dict[str, Any] | None) -> Iterator[str]:
         "tokens": f"{counts.get('tokens', 0):,}, {counts.get('truncated', 0):,} rows truncated",
         "left out": "; ".join([*_left_out(counts), *counts.get("bad_units", {}).values()])
         or "nothing",
-        "seconds": ", ".join(f"{name} {took:,.1f}" for name, took in _seconds(counts)) or "none",
+        "seconds": _seconds(counts) or "none",
         **gate_story(lineage),
     }
     if erased := lineage.get("erased"):
@@ -235,9 +235,9 @@ def _models(lineage: dict[str, Any]) -> str:
     return ", ".join(f"{path} at {revision}" if revision else path for path, revision in each)
 
 
-def _seconds(counts: dict[str, Any]) -> Iterable[tuple[str, float]]:
+def _seconds(counts: dict[str, Any]) -> str:
     """Of each step, over all workers."""
-    return counts.get("seconds", {}).items()
+    return ", ".join(f"{name} {took:,.1f}" for name, took in counts.get("seconds", {}).items())
 
 
 def _left_out(counts: dict[str, Any]) -> list[str]:

@@ -44,9 +44,9 @@ class Fp8:
     def apply(self, matrix: Matrix, artefact: Artefact) -> dict[str, pa.Array]:
         greatest = np.abs(matrix).max(axis=1, initial=0).astype(np.float32)
         mantissa, exponent = np.frexp(greatest / _LARGEST)
-        scale = np.ldexp(np.float32(1), exponent - (mantissa == 0.5))
+        scale = np.ldexp(np.float32(1), exponent - (mantissa == 0.5)).astype(np.float32)
         scale[greatest < _SMALLEST] = 0
-        divisor = np.where(scale == 0, np.float32(np.inf), scale)
+        divisor: Matrix = np.where(scale == 0, np.float32(np.inf), scale)
         codes = _rounded(matrix / divisor[:, None])
         return {"codes": to_column(codes.view(np.int8)), "scale": pa.array(scale)}
 

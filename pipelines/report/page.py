@@ -57,7 +57,7 @@ def _figures(facts: Facts) -> dict[str, str]:
         }
         if seconds := (counts.get("seconds") or {}).get("encode"):
             figures["tokens a second of encoding"] = f"{tokens / seconds:,.0f}"
-    if (changes := lineage.get("changes")) and changes["parent_rows"]:
+    if (changes := lineage.get("changes")) and changes.get("parent_rows"):
         told = (f"{changes[name]:,} {name}" for name in ("added", "changed", "deleted", "reused"))
         figures["changes"] = ", ".join(told)
     names = {"source": "source", "code": "corpusmill", "recipe": "recipe", "run_key": "run"}
