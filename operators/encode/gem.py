@@ -77,7 +77,8 @@ class Gem:
 
         probe.check_vectors(folder, network, lambda rows: marked(short(rows)[0]))
         probe.check_sight(folder, network, both_ways=False)
-        _check_blind(network, probe.ids_of_text(folder)[: -self.tokens], list(map(int, specials)))
+        text = probe.ids_of_text(folder)[: folder.max_length - self.tokens]
+        _check_blind(network, text, list(map(int, specials)))
         loop = Loop(network, opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:

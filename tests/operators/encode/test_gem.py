@@ -17,7 +17,7 @@ from operators.model import Model, resolve
 from operators.quantize.artefact import digest_of
 from operators.text.tokenizer import Tokenize
 from pipelines.fingerprint import step_identity
-from tests.tiny_models import BUILDERS, build_bert, build_gpt2, build_llama
+from tests.tiny_models import BUILDERS, build_bert, build_gpt2, build_language_model, build_llama
 from tests.windowed_models import build_gemma3
 
 SCHEMA = pa.schema([columns.ID, columns.INPUT_IDS, columns.TRUNCATED])
@@ -117,6 +117,13 @@ def test_the_text_makes_room_for_its_special_tokens_and_says_so(tmp_path):
     assert out["truncated"].to_pylist() == [False, True]
     one, other = to_matrix(out["embedding"], 32)
     np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_more_special_tokens_than_the_text_that_tries_the_model_has_are_taken(tmp_path):
+    folder = build_language_model(tmp_path / "m", "llama")  # 128 positions
+    _, out = encoded(folder, ["the fox", "of it"], tokens=64, normalize=False)
+    one, other = to_matrix(out["embedding"], 32)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_trained_rows_count_by_their_content_wherever_they_lie(tmp_path):
