@@ -14,7 +14,7 @@ from operators.base import Operator, Resources
 from operators.beside import Beside
 from operators.encode.encode import Encode
 from operators.encode.strategy import HasSides
-from operators.errors import TableError
+from operators.errors import ConfigError, TableError
 from operators.text.late_passages import LatePassages
 from operators.text.late_tree import LateTree
 from operators.text.origin import lineage_of
@@ -55,7 +55,10 @@ class Recipe:
 
 
 def recipe(operators: Iterable[Operator]) -> Recipe | None:
-    """How queries are encoded for what the steps of a phase store; None if they encode no texts."""
+    """How queries are encoded for what the steps of a phase store; None if they encode no texts.
+
+    ConfigError where they do not say it.
+    """
     steps = list(operators)
     encode = next((step for step in steps if isinstance(step, Encode)), None)
     tokenize = next((step for step in steps if isinstance(step, Tokenize)), None)
@@ -86,7 +89,10 @@ def recipe_of(table: Beside) -> Recipe:
     if mapped(operators):
         problem = "its vectors were mapped into another model's space; its commit does not say how"
         raise TableError(table.uri, f"{problem} queries are encoded there")
-    found = recipe(operators)
+    try:
+        found = recipe(operators)
+    except ConfigError as error:
+        raise TableError(table.uri, f"{error}; its next version records it") from error
     if found is None and phase.read.format == "delta" and not phase.read.text:
         return recipe_of(Beside(phase.read.uri, version=phase.read.version))
     if found is None:

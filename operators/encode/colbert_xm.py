@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from operators import columns
@@ -15,7 +15,7 @@ from operators.encode import languages, punctuation
 from operators.encode.languages import Numbered
 from operators.encode.shape import Shape
 from operators.encode.strategy import Encoded, Encoding, Opening, cut
-from operators.errors import ModelError
+from operators.errors import ConfigError, ModelError
 from operators.model import Folder
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class ColbertXm:
 
     engines: ClassVar[frozenset[str]] = frozenset({"torch"})
     own_pooling: ClassVar[bool] = True
+    aside: ClassVar[frozenset[str]] = frozenset({"query_marker"})
     one_sided: ClassVar[frozenset[str]] = frozenset(
-        {"query_tokens", "marker", "punctuation", "share", "language", "languages"}
+        {"role", "query_tokens", "marker", "query_marker", "punctuation", "share"}
+        | {"language", "languages"}
     )
 
     kind: Literal["colbert-xm"] = "colbert-xm"
@@ -48,6 +50,9 @@ class ColbertXm:
     marker: str | None = None
     """The token behind the first one; None is [unused0] for queries and [unused1] for passages,
     empty is none."""
+    query_marker: str | None = None
+    """Of passages: the marker of the queries by which their table is searched; no vector of
+    theirs depends on it."""
     punctuation: Literal["dropped", "kept"] = "dropped"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Of a passage's vectors how many are kept: the means of clusters of those that are alike."""
@@ -56,17 +61,33 @@ class ColbertXm:
     languages: dict[str, str] = Field(default_factory=dict)
     """Adapters for languages that have none of their own, by what the column calls them."""
 
+    @model_validator(mode="after")
+    def _a_query_has_one_marker(self) -> "ColbertXm":
+        if self.role == "query" and self.query_marker is not None:
+            raise ValueError("query_marker is for passages; the marker of a query is `marker`")
+        return self
+
     @property
     def needs(self) -> tuple[pa.Field, ...]:
         """`truncated`, and `lang` where rows differ in it."""
         return (columns.TRUNCATED,) if self.language else (columns.TRUNCATED, columns.LANG)
 
     def of_queries(self) -> "ColbertXm":
-        return replace(self, role="query", marker=self.marker and None)
+        if self.role == "query":
+            return self
+        known = self.marker in (None, "", _MARKERS["passage"])
+        if self.query_marker is None and not known:
+            problem = f"its passages have the marker {self.marker!r}; name that of queries as well"
+            raise ConfigError((f"encode, strategy {self.kind}: {problem}, as query_marker",))
+        own = "" if self.marker == "" else None
+        marker = own if self.query_marker is None else self.query_marker
+        return replace(self, role="query", marker=marker, query_marker=None)
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         languages.check(folder, model, self.language, self.languages)
         self._tokens(folder, model)
+        if self.query_marker is not None:
+            self.of_queries()._tokens(folder, model)
         return [columns.token_vectors(_dim(folder, model)), columns.TRUNCATED]
 
     def open(self, opening: Opening) -> Encoding:

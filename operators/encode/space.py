@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from operators.beside import Beside
 from operators.encode.pooled import Pooled
 from operators.encode.strategies import AnyStrategy
-from operators.encode.strategy import HasSides, Strategy
+from operators.encode.strategy import HasSides, OfDocuments, Strategy
 from operators.errors import TableError
 from operators.text.origin import lineage_of
 
@@ -70,12 +70,9 @@ def _shared(table: Beside, recorded: dict[str, Any] | None) -> dict[str, Any]:
         strategy = _STRATEGY.validate_python(recorded)
     except ValueError as error:
         raise TableError(table.uri, f"its commit does not say its strategy ({error})") from error
-    free: frozenset[str] = frozenset()
-    if isinstance(strategy, HasSides):
-        free = strategy.one_sided
-        strategy = strategy.of_queries()
-    if isinstance(strategy, Pooled):
+    if isinstance(strategy, Pooled | OfDocuments):  # a passage read in its document, too, is pooled
         return {}
+    free = strategy.one_sided if isinstance(strategy, HasSides) else frozenset[str]()
     known: Any = strategy
     told = {each.name: getattr(strategy, each.name) for each in fields(known)}
     if told.get("artefact"):

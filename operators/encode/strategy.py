@@ -117,7 +117,7 @@ class HasSides(Protocol):
     """Fields that both may have as they like."""
 
     def of_queries(self) -> Strategy:
-        """The strategy by which queries are encoded."""
+        """The strategy by which queries are encoded; ConfigError where its fields do not say it."""
         ...
 
 

@@ -19,7 +19,7 @@ from pipelines.asking import recipe_of
 from pipelines.search import search, with_texts
 from tests.cluster.conftest import Cli
 from tests.kinds import DOCUMENTS, TABLES, WORDS, phase, prepared, run
-from tests.pipeline_builders import rows_of
+from tests.pipeline_builders import lines, rows_of
 from tests.tiny_models import VOCABULARY, break_token
 
 ASKED = ["amber basalt", "what is number 12 ?", "ember ember fjord"]
@@ -195,6 +195,30 @@ def test_queries_of_a_model_with_languages_must_name_theirs(tmp_path) -> None:
     assert english != german
     with pytest.raises(ConfigError, match="its language is unknown"):
         search(f"{tmp_path}/tokens", ASKED, language="xx")
+
+
+def test_queries_of_a_table_with_a_marker_of_its_own_have_theirs_or_are_refused(tmp_path) -> None:
+    prepared(tmp_path)
+    own = {"kind": "colbert-xm", "language": "en_XX", "marker": "the"}
+    gate = {"gate": {"canaries": {"queries": f"{tmp_path}/canaries.jsonl", "k": 5}}}
+    (tmp_path / "canaries.jsonl").write_bytes(lines([{"text": ASKED[0], "expected": ["d00"]}]))
+    silent = phase(tmp_path, "tokens", encode={"strategy": own})
+    with pytest.raises(ConfigError, match="as query_marker"):
+        run(tmp_path, silent={**silent, "write": {"table": f"{tmp_path}/never", **gate}})
+    run(tmp_path, silent=silent)
+    with pytest.raises(TableError, match="name that of queries as well, as query_marker"):
+        search(f"{tmp_path}/tokens", ASKED)
+    told = {"strategy": {**own, "query_marker": "of"}}
+    write = {"table": f"{tmp_path}/told", **gate}
+    run(tmp_path, told=phase(tmp_path, "tokens", encode=told, write=write))
+    texts = [{"id": str(n), "text": text} for n, text in enumerate(ASKED)]
+    (tmp_path / "queries.jsonl").write_bytes(lines(texts))
+    encode = {"strategy": {**own, "role": "query", "marker": "of"}}
+    read, write = {"uri": f"{tmp_path}/queries.jsonl"}, {"table": f"{tmp_path}/by-hand"}
+    run(tmp_path, queries=phase(tmp_path, "tokens", encode=encode, read=read, write=write))
+    by_hand = tokens_of(rows_of(f"{tmp_path}/by-hand"))
+    for one, other in zip(tokens_of(asked(tmp_path, "told")), by_hand, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_model_that_changed_since_is_refused(tmp_path) -> None:

@@ -14,9 +14,10 @@ from operators.arrays import to_ragged
 from operators.base import Resources
 from operators.encode.encode import Encode
 from operators.encode.punctuation import bare
-from operators.errors import ContractError, ModelError
+from operators.errors import ConfigError, ContractError, ModelError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
+from pipelines.fingerprint import step_identity
 from tests.tiny_heads import build_colbert
 from tests.tiny_models import SEP, VOCABULARY, build_roberta
 
@@ -127,11 +128,40 @@ def test_a_model_without_adapters_says_so(tmp_path):
         ({"language": "fr_XX"}, "has no adapters of 'fr_XX'; it has en_XX, de_DE, pt_BR"),
         ({"language": "", "languages": {"uk": "ru_RU"}}, "has no adapters of 'ru_RU'"),
         ({"marker": "[Q]"}, r"has no token '\[Q\]'"),
+        ({"query_marker": "[Q]"}, r"has no token '\[Q\]'"),
     ],
 )
 def test_what_the_model_does_not_have_is_refused(folder, own, message):
     with pytest.raises(ModelError, match=message):
         step(folder, **own).bind(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        ({}, {}),
+        ({"marker": ""}, {"marker": ""}),
+        ({"marker": "[unused1]"}, {}),
+        ({"marker": "the", "query_marker": "of"}, {"marker": "of"}),
+        ({"marker": "", "query_marker": "of"}, {"marker": "of"}),
+        ({"role": "query", "marker": "of"}, {"marker": "of"}),
+    ],
+)
+def test_queries_of_a_table_get_the_marker_that_is_theirs(folder, own, asked):
+    found = step(folder, **own).strategy.of_queries()
+    assert found == step(folder, role="query", **asked).strategy
+
+
+def test_a_marker_of_queries_that_is_not_known_is_asked_for_and_never_guessed(folder):
+    with pytest.raises(ConfigError, match="name that of queries as well, as query_marker"):
+        step(folder, marker="the").strategy.of_queries()
+    with pytest.raises(ValueError, match="the marker of a query is `marker`"):
+        step(folder, role="query", query_marker="of")
+
+
+def test_the_marker_of_queries_is_no_identity_of_passages(folder):
+    one, other = (step_identity(step(folder, query_marker=each)) for each in (None, "of"))
+    assert one == other
 
 
 def test_a_table_without_languages_and_a_model_without_the_layer_are_refused(folder, tmp_path):
