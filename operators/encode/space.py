@@ -10,11 +10,14 @@ from operators.encode.pooled import Pooled
 from operators.encode.strategies import AnyStrategy
 from operators.encode.strategy import HasSides, OfDocuments, Strategy
 from operators.errors import TableError
+from operators.features.unified import UnifiedEmbedding
 from operators.text.origin import lineage_of
 
 _STRATEGY: TypeAdapter[Strategy] = TypeAdapter(AnyStrategy)
 _KEEP_SPACE = frozenset({"quantize", "quantize-tokens", "aggregate"})
 """Steps whose vectors lie where those that they are given lie."""
+_JOINS = UnifiedEmbedding.name
+"""The step that may put features at the end of a vector."""
 
 
 def space_of(table: Beside) -> dict[str, Any]:
@@ -22,17 +25,38 @@ def space_of(table: Beside) -> dict[str, Any]:
 
     Prompt, length and precision may differ between queries and passages of one space, and so may
     what a strategy calls one-sided. A table made of another's rows by steps that only code or
-    join them is in that one's space. Empty where it cannot be told.
+    join them is in that one's space; features at the end of its vectors are part of it. Empty
+    where it cannot be told, as behind a map.
     """
     lineage = lineage_of(table)
     steps = lineage["readable"]["steps"]
     encode = next((step for step in steps if step["operator"] == "encode"), None)
-    if encode is None:
-        source = lineage["config"]["read"]
-        same = all(step["operator"] in _KEEP_SPACE for step in steps)
-        if not same or source.get("format") != "delta" or source.get("text"):
-            return {}
-        return space_of(Beside(source["uri"], version=source["version"]))
+    behind = steps if encode is None else steps[steps.index(encode) + 1 :]
+    if any(step["operator"] not in {*_KEEP_SPACE, _JOINS} for step in behind):
+        return {}
+    space = _of_source(lineage) if encode is None else _encoded(table, encode)
+    joined = [_features(step) for step in behind if step.get("into") == "embedding"]
+    if space and joined:
+        space["features"] = [*space.get("features", []), *joined]
+    return space
+
+
+def _of_source(lineage: dict[str, Any]) -> dict[str, Any]:
+    """The space of the table whose rows were read; empty where they were texts."""
+    source = lineage["config"]["read"]
+    if source.get("format") != "delta" or source.get("text"):
+        return {}
+    return space_of(Beside(source["uri"], version=source["version"]))
+
+
+def _features(step: dict[str, Any]) -> dict[str, Any]:
+    """What decides the values that features have at the end of a vector, but for their scale."""
+    named = [[each["name"] or each["column"], each["chunks"]] for each in step["features"]]
+    return {"named": named, **{name: step[name] for name in ("width", "rows", "seed")}}
+
+
+def _encoded(table: Beside, encode: dict[str, Any]) -> dict[str, Any]:
+    """The space of a step that encodes, as the table's commit records it."""
     model = {
         name: value
         for name, value in encode["model"].items()

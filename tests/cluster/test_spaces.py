@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from operators.adapt.orthogonal import Orthogonal
+from operators.adapt.protocol import Pairs
 from operators.beside import Beside, pinned
 from operators.encode.space import differences, space_of
 from operators.errors import ConfigError, ContractError
+from operators.quantize.artefact import SUFFIX, digest_of, packed
 from tests.kinds import phase, prepared, run
 
 JUDGED = "query-id\tcorpus-id\tscore\n" + "".join(f"d{n:02d}\td{n + 1:02d}\t1\n" for n in range(20))
@@ -98,3 +102,55 @@ def test_a_table_that_codes_another_is_in_its_space(root) -> None:
     with pytest.raises(ConfigError, match=r"differ in strategy \(pooled against dupmae\)"):
         mined(root, "dense", "int8", "first")
     mined(root, "dense", "int8", "dupmae")
+
+
+def with_step(root: Path, name: str, step: dict[str, Any]) -> str:
+    """A table of dense vectors with one more step behind `encode`."""
+    write = {"table": f"{root}/{name}"}
+    made = phase(root, "dense", read={"keep": ["lang", "title"]}, write=write)
+    run(root, **{name: {**made, "steps": [*made["steps"], step]}})
+    return name
+
+
+def featured(root: Path, name: str, *columns: str, **told: Any) -> str:
+    features = [{"column": each} for each in columns]
+    return with_step(
+        root, name, {"unified-embedding": {"features": features, "into": "embedding", **told}}
+    )
+
+
+def test_features_at_the_end_of_a_vector_are_part_of_its_space_but_for_their_scale(root) -> None:
+    documents = featured(root, "featured", "lang", "title")
+    for queries in (
+        featured(root, "turned", "title", "lang"),
+        featured(root, "reseeded", "lang", "title", seed=1),
+    ):
+        with pytest.raises(ConfigError, match="differ in features"):
+            mined(root, "dense", documents, queries)
+    mined(root, "dense", documents, featured(root, "quieter", "lang", "title", scale=0.5))
+
+
+def test_features_that_a_phase_of_their_own_adds_are_part_of_the_space_too(root) -> None:
+    featured(root, "at-once", "lang")
+    whole = phase(root, "dense", read={"keep": ["lang"]}, write={"table": f"{root}/kept"})
+    run(root, kept=whole)
+    step = {"unified-embedding": {"features": [{"column": "lang"}], "into": "embedding"}}
+    later = {"read": {"uri": f"{root}/kept"}, "steps": [step]}
+    run(root, later={**later, "write": {"table": f"{root}/later"}})
+    one, other = (space_of(pinned(Beside(f"{root}/{name}"), {})) for name in ("at-once", "later"))
+    assert one == other
+    assert one["features"]
+
+
+def test_a_map_behind_encode_is_told_as_little_as_one_of_a_phase_of_its_own(root) -> None:
+    drawn = np.random.default_rng(0).standard_normal((2, 40, 32)).astype(np.float32)
+    data = packed(Orthogonal().fit(Pairs(*drawn)))
+    place = root / f"{digest_of(data)}{SUFFIX}"
+    place.write_bytes(data)
+    step = {"adapt": {"scheme": "orthogonal", "artefact": str(place)}}
+    with_step(root, "mapped", step)
+    alone = {"read": {"uri": f"{root}/dense"}, "steps": [step]}
+    run(root, alone={**alone, "write": {"table": f"{root}/mapped-later"}})
+    for name in ("mapped", "mapped-later"):
+        assert space_of(pinned(Beside(f"{root}/{name}"), {})) == {}
+    mined(root, "dense", "mapped", "first")  # the model whose space the map leads to
