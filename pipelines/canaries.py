@@ -31,6 +31,8 @@ _MORE = 16
 """Rows beyond the k nearest that are looked at, since some may tie with the last of those."""
 _TASKS, _TASK_BYTES = 64, 256 << 20
 """Tasks that search a version, and the least bytes of files of one."""
+_TOLD: dict[Way, str] = {"both": "both, by all words of a query"}
+"""How queries are compared where that is not what it was at first."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def ask(canaries: Canaries, job: Job, shards: Sequence[Shard], parallel: Paralle
         best = found if best is None else _nearest(best, found, canaries.k + _MORE)
     total = 0.0 if best is None else float(_shares(best, expected, canaries.k).sum())
     recall = round(total / len(asked.texts), 6)
-    told = asked.digest if way == "dense" else digest([asked.digest, way])
+    told = asked.digest if way == "dense" else digest([asked.digest, _TOLD.get(way, way)])
     return Recall(recall, canaries.k, told, len(asked.texts))
 
 

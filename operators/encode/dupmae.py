@@ -1,5 +1,6 @@
 """A dense and a sparse vector of one pass (TECHNIQUES `dupmae`: RetroMAE v2)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -33,18 +34,17 @@ class Dupmae:
     one_sided: ClassVar[frozenset[str]] = frozenset({"top_k"})
 
     kind: Literal["dupmae"] = "dupmae"
-    top_k: Annotated[int, Field(ge=1)] = 384
-    """Words that are kept of a row; for queries, whose words the paper keeps all, the vocabulary's
-    number."""
+    top_k: Annotated[int, Field(ge=0)] = 384
+    """Words that are kept of a row; 0: all, as the paper has it for queries."""
 
     def of_queries(self) -> "Dupmae":
-        return self
+        return replace(self, top_k=0)
 
     def fields(self, folder: Folder, model: str, shape: Shape) -> list[pa.Field]:
         if shape.pooling != ("cls",):
             problem = "strategy dupmae takes the first token's state; name pooling: cls"
             raise ModelError(model, problem)
-        words = vocabulary(folder, model, self.top_k, self.kind)
+        words = vocabulary(folder, model, max(self.top_k, 1), self.kind)
         return [columns.embedding(shape.dim), *columns.lexical(words)]
 
     def open(self, opening: Opening) -> Encoding:
@@ -55,11 +55,12 @@ class Dupmae:
         dense = embedder.of_backend(words.backend, opening.model, opening.shape)
         probe.check_vectors(opening.folder, dense)
         probe.check_vectors(opening.folder, words)
-        loop = Loop(lexicon.Heaviest(words, self.top_k, dense), opening.budget)
+        k = self.top_k or words.dim
+        loop = Loop(lexicon.Heaviest(words, k, dense), opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
             found = loop.encode_unit(rows)
-            vector, ids, weights = np.split(found, [dense.dim, dense.dim + self.top_k], axis=1)
+            vector, ids, weights = np.split(found, [dense.dim, dense.dim + k], axis=1)
             made = embedded(np.ascontiguousarray(vector))
             sparse = sparse_columns(ids, weights, words.dim, -np.inf)
             return Encoded([*made.columns, *sparse], made.bad | np.isnan(weights[:, 0]))

@@ -26,11 +26,10 @@ class Runs:
 
     def taken(self, rows: Places) -> "Runs":
         """The given rows, in their order."""
-        lengths = np.diff(self.bounds)[rows]
-        bounds = bounds_of(lengths)
-        within = np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)
-        places = np.repeat(self.bounds[rows], lengths) + within
-        return Runs(tuple(each[places] for each in self.arrays), bounds)
+        ends = zip(self.bounds[rows], self.bounds[rows + 1], strict=True)
+        runs = [slice(*run) for run in ends]
+        arrays = [np.concatenate([each[:0], *(each[run] for run in runs)]) for each in self.arrays]
+        return Runs(tuple(arrays), bounds_of(np.diff(self.bounds)[rows]))
 
 
 def bounds_of(lengths: npt.NDArray[np.integer]) -> Places:

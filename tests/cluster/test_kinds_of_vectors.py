@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from operators.errors import ConfigError
+from pipelines.canaries import questions
+from pipelines.fingerprint import digest
 from pipelines.search import search
 from tests.cluster.conftest import Cli
 from tests.kinds import DOCUMENTS, phase, prepared, run
@@ -46,6 +48,11 @@ def test_canaries_have_the_recall_of_a_search(root, kind) -> None:
     assert told["recall"] == pytest.approx(sum(shares) / len(shares), abs=1e-6)
     assert 0 < told["recall"] < 1
     assert (told["k"], told["asked"]) == (5, len(QUESTIONS))
+
+
+def test_recall_by_all_words_of_queries_is_not_held_against_that_by_some(root) -> None:
+    by_some = digest([questions(f"{root}/canaries.jsonl").digest, "both"])
+    assert lineage_of(f"{root}/dupmae")["canaries"]["queries"] != by_some
 
 
 def test_canaries_find_passages_that_were_chunked_late(root) -> None:

@@ -101,6 +101,11 @@ def test_a_table_of_both_is_searched_by_either_half_when_asked(root) -> None:
         np.testing.assert_allclose(hits["score"], scores.max(axis=1), rtol=1e-4)
 
 
+def test_a_query_of_a_table_of_both_has_all_of_its_words(root) -> None:
+    words = asked(root, "dupmae")["lexical_ids"].to_pylist()
+    assert words == [[*range(len(VOCABULARY))]] * len(ASKED)
+
+
 def test_a_hit_has_the_text_that_was_embedded(root) -> None:
     texts = {row["id"]: row["text"] for row in DOCUMENTS}
     for row in with_texts(search(f"{root}/splade", ASKED, 4)).to_pylist():

@@ -13,6 +13,7 @@ from operators.encode.encode import Encode
 from operators.errors import ModelError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
+from pipelines.fingerprint import step_identity
 from tests.tiny_heads import build_masked
 from tests.tiny_models import VOCABULARY
 
@@ -69,6 +70,14 @@ def test_with_all_words_the_score_is_the_sum_of_both_products(folder):
     np.testing.assert_allclose(
         dense @ dense.T + words @ words.T, state @ state.T + logits @ logits.T, rtol=1e-4
     )
+
+
+def test_queries_of_a_table_keep_all_of_their_words_and_the_tables_identity_stays(folder):
+    documents = step(folder, top_k=384)
+    assert step_identity(documents)["strategy"] == {"kind": "dupmae", "top_k": 384}
+    asked = documents.strategy.of_queries()
+    found, whole = (sparse(encoded(folder, top_k=k)) for k in (asked.top_k, WORDS))
+    np.testing.assert_array_equal(found, whole)
 
 
 def test_the_largest_logits_are_kept_with_their_sign(folder):
