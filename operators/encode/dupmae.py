@@ -59,9 +59,8 @@ class Dupmae:
         loop = Loop(lexicon.Heaviest(words, k, dense), opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
-            found = loop.encode_unit(rows)
-            vector, ids, weights = np.split(found, [dense.dim, dense.dim + k], axis=1)
-            made = embedded(np.ascontiguousarray(vector))
+            vectors, ids, weights = lexicon.collected(loop, rows, k)
+            made = embedded(vectors)
             sparse = sparse_columns(ids, weights, words.dim, -np.inf)
             return Encoded([*made.columns, *sparse], made.bad | np.isnan(weights[:, 0]))
 

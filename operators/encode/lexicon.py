@@ -6,14 +6,17 @@ through blocks of it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoModelForMaskedLM
 from transformers.modeling_outputs import BaseModelOutput
 
 from operators.encode.embedder import Embedder
+from operators.encode.loop import Loop, Ragged, room
 from operators.encode.pooling import places
 from operators.encode.strategy import Opening
 from operators.encode.torch_backend import TorchBackend, backend, read
@@ -126,6 +129,28 @@ def heaviest(weights: Tensor, k: int) -> Tensor:
     ids = chosen.nonzero()[:, 1].reshape(len(weights), k)
     told = torch.where(finite, weights.gather(1, ids), torch.nan)
     return torch.cat([ids.float(), told], dim=1)  # ids below 2^24 are exact in float32
+
+
+class Collected(NamedTuple):
+    """What `Heaviest` gives of n rows."""
+
+    vectors: npt.NDArray[np.float32]
+    """(n, dim), of dim 0 where none are pooled."""
+    ids: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
+    """(n, k), as the ids."""
+
+
+def collected(loop: Loop, rows: Ragged, k: int) -> Collected:
+    """The vectors and words of n rows, batch by batch: eight bytes a word, each held once."""
+    count, dim, model = len(rows.lengths), loop.forward.dim - 2 * k, loop.forward.model
+    vectors, weights = room(count, dim, model), room(count, k, model)
+    ids = np.zeros((count, k), np.int32)
+    for chosen, found in loop.each(rows):
+        vectors[chosen] = found[:, :dim]
+        ids[chosen] = found[:, dim : dim + k]
+        weights[chosen] = found[:, dim + k :]
+    return Collected(vectors, ids, weights)
 
 
 def opened(opening: Opening, weigh: Callable[[Tensor], Tensor], skipped: int = 0) -> Lexicon:

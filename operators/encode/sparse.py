@@ -25,11 +25,14 @@ def vocabulary(folder: Folder, model: str, k: int, kind: str) -> int:
 
 
 def sparse_columns(
-    ids: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], words: int, least: float
+    ids: npt.NDArray[np.int32], weights: npt.NDArray[np.float32], words: int, least: float
 ) -> list[tuple[pa.Field, pa.Array]]:
-    """The two columns of (n, k) ascending ids and weights, those above `least` alone."""
+    """The two columns of (n, k) ascending ids and weights, those above `least` alone.
+
+    Where all are above it, nothing is copied.
+    """
     kept = weights > least
     ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
-    values = (ids[kept].astype(np.int32), weights[kept])
+    values = (ids.reshape(-1), weights.reshape(-1)) if kept.all() else (ids[kept], weights[kept])
     fields = columns.lexical(words)
     return [(field, ragged_column(each, ends)) for field, each in zip(fields, values, strict=True)]

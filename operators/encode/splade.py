@@ -52,7 +52,7 @@ class Splade:
         loop = Loop(lexicon.Heaviest(words, self.top_k), opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
-            ids, weights = np.split(loop.encode_unit(rows), 2, axis=1)
+            _, ids, weights = lexicon.collected(loop, rows, self.top_k)
             bad = np.isnan(weights[:, 0])  # of such a row all are
             return Encoded(sparse_columns(ids, weights, words.dim, self.threshold), bad)
 

@@ -1,5 +1,7 @@
 """A dense and a sparse vector of one pass: whose tokens make which, and the score they sum to."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -88,6 +90,20 @@ def test_the_largest_logits_are_kept_with_their_sign(folder):
         kept = all_of > all_of.min()
         np.testing.assert_allclose(row, np.where(kept, all_of, 0), atol=1e-5)
     assert (found < 0).any()
+
+
+def test_a_unit_of_all_words_is_held_once_while_it_is_encoded(folder):
+    table = pa.table({"id": [str(n) for n in range(3000)], "text": ["of"] * 3000})
+    with (
+        Tokenize(Model(str(folder))).open() as tokenize,
+        step(folder, top_k=0).open(Resources(device="cpu")) as encode,
+    ):
+        tokens = tokenize(table)
+        tracemalloc.start()
+        encode(tokens)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 2 * len(table) * WORDS * 8
 
 
 def test_another_pooling_is_refused(folder):
