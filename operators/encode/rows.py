@@ -32,7 +32,8 @@ def ends(folder: Folder) -> Ends:
 def shortened(rows: Ragged, room: int, folder: Folder, model: str) -> tuple[Ragged, Marks]:
     """Rows of at most `room` tokens, their special tokens kept, and which of them lost some.
 
-    Tokens go at the side where the folder's tokenizer cuts. ModelError where no text has room.
+    Tokens go at the side where the folder's tokenizer cuts. ModelError where no text has room, or
+    none behind a prompt that is counted.
     """
     leading, trailing = ends(folder)
     if room <= leading + trailing:
@@ -41,6 +42,10 @@ def shortened(rows: Ragged, room: int, folder: Folder, model: str) -> tuple[Ragg
     excess = np.maximum(rows.lengths - room, 0)
     if not excess.any():
         return rows, excess > 0
+    prompt = 0 if rows.prompts is None else int(rows.prompts[excess > 0].max())
+    if prompt + trailing >= room:
+        problem = f"its prompt of {prompt} tokens leaves no room for a text among {room}"
+        raise ModelError(model, f"{problem}; set the max_length of tokenize to {room}")
     first = rows.lengths - trailing - excess
     if folder.truncation_side == "left":
         first = np.full(len(excess), leading, np.int32)

@@ -69,6 +69,15 @@ def test_a_long_row_loses_text_and_no_special_token_nor_prompt(tmp_path, side, p
     assert marks.tolist() == [False, True]
 
 
+def test_a_row_that_would_keep_its_prompt_alone_is_refused_with_the_length_to_set(tmp_path):
+    folder = resolve(Model(str(build_bert(tmp_path / "m"))))
+    rows = ragged([[2, 7, 3], [2, 5, 6, 7, 8, 9, 3]], [2, 4])
+    with pytest.raises(ModelError, match=r"prompt of 4 tokens .* max_length of tokenize to 5"):
+        shortened(rows, 5, folder, "m")
+    short, _ = shortened(rows, 6, folder, "m")
+    assert listed(short) == [[2, 7, 3], [2, 5, 6, 7, 8, 3]]
+
+
 def test_a_room_without_place_for_a_text_is_refused(tmp_path):
     folder = resolve(Model(str(build_bert(tmp_path / "m"))))
     with pytest.raises(ModelError, match="no room for a text"):
