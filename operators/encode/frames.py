@@ -53,6 +53,8 @@ class Framed:
 
     folder: Folder
     outer: Ends
+    known: int
+    """Tokens that the model had: none of a text is <PST>, which is behind them."""
     frames: tuple[Frame, ...]
     loops: tuple[Loop, ...]
     layers: tuple[Layer, ...]
@@ -63,9 +65,10 @@ class Framed:
 
     def prepared(self, number: int, rows: Ragged) -> tuple[Ragged, Marks]:
         """Rows in a frame, and which of them were cut to have room there."""
-        frame = self.frames[number]
+        frame, model = self.frames[number], self.loops[0].forward.model
+        vocabulary.check(rows.ids, self.known, model)
         room = self.folder.max_length - len(frame.before) - len(frame.after) + self.outer.trailing
-        short, shorter = shortened(rows, room, self.folder, self.loops[0].forward.model)
+        short, shorter = shortened(rows, room, self.folder, model)
         return frame.around(short, self.outer), shorter
 
     def states(self, number: int, rows: Ragged) -> Found:
@@ -103,7 +106,7 @@ def opened(opening: Opening, templates: tuple[str, ...], within: range, out: int
     forwards = [Embedder(model, folder.width, backend, last, ()) for backend in backends]
     loops = [Loop(forward, opening.budget) for forward in forwards]
     head = tuple(layers(opening.shape.head, opening.device, model))
-    framed = Framed(folder, outer, frames, tuple(loops), head)
+    framed = Framed(folder, outer, token, frames, tuple(loops), head)
     probe.check_vectors(folder, forwards[0], lambda rows: framed.prepared(0, rows)[0])
     if chosen:
         _check_prepends(framed, replace(forwards[0], backend=plain))

@@ -59,7 +59,7 @@ class Gem:
         return [columns.embedding(self._shape(folder, model, shape).dim), columns.TRUNCATED]
 
     def open(self, opening: Opening) -> Encoding:
-        from operators.encode import embedder, probe
+        from operators.encode import embedder, probe, vocabulary
         from operators.encode.loop import Loop, Ragged
         from operators.encode.rows import joined, same, shortened
 
@@ -82,6 +82,7 @@ class Gem:
         loop = Loop(network, opening.budget)
 
         def encode(rows: Ragged, table: pa.Table) -> Encoded:
+            vocabulary.check(rows.ids, first, model)  # or a text might hold a special token
             texts, shorter = short(rows)
             return cut(vectors(loop, marked(texts)), table, shorter)
 

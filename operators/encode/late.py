@@ -13,7 +13,7 @@ from torch import Tensor
 
 from operators import columns
 from operators.encode.budget import pack
-from operators.encode.embedder import Embedder
+from operators.encode.embedder import Backend, Embedder
 from operators.encode.loop import Loop, Ragged, room
 from operators.encode.pooling import places
 from operators.errors import ModelError
@@ -42,6 +42,10 @@ class States:
     @property
     def pad(self) -> int:
         return self.network.pad
+
+    @property
+    def backend(self) -> Backend:
+        return self.network.backend
 
     def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
         return self.network.backend.states(ids, mask).float()

@@ -110,6 +110,10 @@ class Heaviest:
     def pad(self) -> int:
         return self.lexicon.pad
 
+    @property
+    def backend(self) -> TorchBackend:
+        return self.lexicon.backend
+
     def __call__(self, ids: Tensor, mask: Tensor | None, prompts: Tensor | None) -> Tensor:
         states = self.lexicon.backend.states(ids, mask)
         place = places(torch.ones_like(ids) if mask is None else mask, prompts)

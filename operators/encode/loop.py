@@ -74,7 +74,8 @@ class Loop:
 
         DeviceError where the device is lost.
         """
-        self._check_ids(rows)
+        # on CUDA an id that is not there would cost the device
+        vocabulary.check(rows.ids, vocabulary.size(self.forward), self.forward.model)
         todo = deque(pack(rows.lengths, self.budget, self.shapes))
         flight: deque[_Call] = deque()
         while todo or flight:
@@ -98,13 +99,6 @@ class Loop:
                 continue
             flight.popleft()
             yield current, found
-
-    def _check_ids(self, rows: Ragged) -> None:
-        """RowError on an id that the network has not: on CUDA it would cost the device."""
-        known, last = vocabulary.size(self.forward), int(rows.ids.max(initial=-1))
-        if known is not None and last >= known:
-            problem = f"a row has the token {last}, and the network has {known:,} tokens"
-            raise RowError(self.forward.model, f"{problem}; its tokenizer.json has too many")
 
     def _start(self, rows: Ragged, chosen: Rows) -> "_Call":
         """Queue one batch; on CUDA it returns before the device has finished."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from operators.encode.embedder import Embedder
+    from operators.encode.embedder import Backend, Embedder
     from operators.encode.loop import Forward
 
 
@@ -85,6 +85,10 @@ class _ByPrompt:
     @property
     def pad(self) -> int:
         return self.embedder.pad
+
+    @property
+    def backend(self) -> "Backend":
+        return self.embedder.backend
 
     def __call__(self, ids: "Tensor", mask: "Tensor | None", prompts: "Tensor | None") -> "Tensor":
         prefix = 0 if prompts is None else prompts

@@ -60,6 +60,8 @@ class StaticL0:
         return [columns.embedding(layer0.find(folder, model, self.states).dim)]
 
     def open(self, opening: Opening) -> Encoding:
+        from operators.encode import vocabulary
+
         source = layer0.find(opening.folder, opening.model, self.states).loaded()
         around = np.array(tokenizer.load(opening.folder).encode("").ids, np.int64)
         weights = _weights(self.sif, source.words)
@@ -69,6 +71,7 @@ class StaticL0:
             raise ModelError(opening.model, "its vocabulary holds nothing but special tokens")
 
         def encode(rows: "Ragged", table: pa.Table) -> Encoded:
+            vocabulary.check(rows.ids, source.words, opening.model)
             pooled = _maximum if self.pool == "max" else _mean
             found = _vectors(rows, weights, source, pooled)
             if ends:

@@ -1,11 +1,13 @@
-"""Tokens that a network did not have, put behind those it has."""
+"""The tokens that a network has, and others put behind them."""
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from operators.errors import ModelError
+from operators.errors import ModelError, RowError
 
 
 def table(network: Any) -> Tensor:
@@ -20,6 +22,14 @@ def size(forward: Any) -> int | None:
         return len(table(forward.backend.network))
     except (AttributeError, NotImplementedError):  # no backend, a graph, or no one table
         return None
+
+
+def check(ids: npt.NDArray[np.int32], known: int | None, model: str) -> None:
+    """RowError on an id that a network of so many tokens has not; None is not known."""
+    last = int(ids.max(initial=-1))
+    if known is not None and last >= known:
+        problem = f"a row has the token {last}, and the network has {known:,} tokens"
+        raise RowError(model, f"{problem}; its tokenizer.json has too many")
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from operators import columns
 from operators.arrays import to_matrix
 from operators.base import Resources
 from operators.encode.encode import Encode
-from operators.errors import ModelError
+from operators.errors import ModelError, RowError
 from operators.model import Model
 from operators.text.tokenizer import Tokenize
-from tests.tiny_models import BUILDERS, build_bert, build_llama
+from tests.tiny_models import BUILDERS, VOCABULARY, build_bert, build_llama
 from tests.windowed_models import WINDOWED
 
 SCHEMA = pa.schema([columns.ID, columns.INPUT_IDS])
@@ -55,8 +55,8 @@ def test_without_a_prefix_it_is_the_decoder_and_all_prefix_is_ullme(tmp_path, ki
     assert np.abs(last_alone[0] - whole[0]).max() > 1e-3
 
 
-def test_the_prompt_of_each_row_is_its_prefix_and_a_row_without_is_read_as_ever(tmp_path):
-    folder = build_llama(tmp_path / "m")
+def counting_prompts(folder):
+    """The folder, its pooling set to leave prompts out."""
     (folder / "modules.json").write_text(
         '[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},'
         ' {"idx": 1, "name": "1", "path": "1_Pooling",'
@@ -65,6 +65,11 @@ def test_the_prompt_of_each_row_is_its_prefix_and_a_row_without_is_read_as_ever(
     (folder / "1_Pooling").mkdir()
     told = '{"pooling_mode": "mean", "include_prompt": false}'
     (folder / "1_Pooling" / "config.json").write_text(told)
+    return folder
+
+
+def test_the_prompt_of_each_row_is_its_prefix_and_a_row_without_is_read_as_ever(tmp_path):
+    folder = counting_prompts(build_llama(tmp_path / "m"))
     asked = {"prompt": "the of and "}
     by_number = vectors(folder, prefix_lm(4), **asked)
     np.testing.assert_allclose(vectors(folder, prefix_lm("prompt"), **asked), by_number, atol=1e-5)
@@ -72,3 +77,15 @@ def test_the_prompt_of_each_row_is_its_prefix_and_a_row_without_is_read_as_ever(
         vectors(folder, prefix_lm("prompt")), vectors(folder, None), atol=1e-5
     )
     assert np.abs(by_number - vectors(folder, None, **asked)).max() > 1e-3
+
+
+def test_a_token_that_the_network_has_not_is_refused_where_the_prompt_is_the_prefix(tmp_path):
+    folder = counting_prompts(build_llama(tmp_path / "m"))
+    ids = pa.array([[9, len(VOCABULARY), 11]], pa.list_(pa.int32()))
+    table = pa.table([["a"], ids], schema=SCHEMA)
+    step = Encode(Model(str(folder)), pooling="mean", strategy=prefix_lm("prompt"))
+    with (
+        step.open(Resources(device="cpu")) as encode,
+        pytest.raises(RowError, match="the network has 105 tokens"),
+    ):
+        encode(table)

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators import columns
+from operators.arrays import ragged_column, to_ragged
 from operators.base import Resources
 from operators.encode.encode import Encode
 from operators.encode.strategies import AnyStrategy
-from operators.model import Model
+from operators.errors import RowError
+from operators.model import Model, resolve
 from operators.text.late_passages import LatePassages
 from operators.text.tokenizer import Tokenize
 from pipelines.fingerprint import step_identity
@@ -157,6 +159,21 @@ def test_short_long_and_odd_texts_have_finite_values(opened, kind):
         values = _flat(out[name])
         if pa.types.is_floating(values.type):
             assert np.isfinite(values.to_numpy()).all(), name
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_token_that_the_network_has_not_is_a_bad_row_before_the_device_sees_it(
+    opened, folders, kind
+):
+    known = resolve(Model(str(folders(CASES[kind].builder)))).config["vocab_size"]
+    encode, tokenize = opened(kind, 640)
+    table = tokenize(rows([["the"], WORDS]))
+    ids, offsets = to_ragged(table["input_ids"])
+    ids = np.where(np.arange(len(ids)) == offsets[1] + 2, known, ids).astype(np.int32)
+    at, field = table.schema.get_field_index("input_ids"), table.schema.field("input_ids")
+    said = f"a row has the token {known}, and the network has {known} tokens"
+    with pytest.raises(RowError, match=said):
+        encode(table.set_column(at, field, ragged_column(ids, offsets)))
 
 
 @pytest.mark.parametrize("kind", CASES)
