@@ -63,7 +63,8 @@ class StaticL0:
         from operators.encode import vocabulary
 
         source = layer0.find(opening.folder, opening.model, self.states).loaded()
-        around = np.array(tokenizer.load(opening.folder).encode("").ids, np.int64)
+        encoder = tokenizer.complete(opening.folder, opening.model)
+        around = np.array(encoder.encode("").ids, np.int64)
         weights = _weights(self.sif, source.words)
         weights[around] = 0
         ends = any(isinstance(each, modules.Normalize) for each in opening.shape.head)

@@ -52,6 +52,17 @@ def test_it_equals_the_lookup_by_hand(tmp_path, kind, pool):
     np.testing.assert_allclose(encoded(folder, pool=pool), expected, atol=1e-6)
 
 
+def test_the_ending_of_a_model_is_no_part_of_a_vector(tmp_path):
+    model = Model(str(BUILDERS["llama"](tmp_path / "m")), ending="[SEP]")
+    step = Encode(model, normalize=False, strategy={"kind": "static-l0"})
+    table = pa.table({"id": ["a"], "text": ["the of"]})
+    with Tokenize(model).open() as tokenize, step.open(Resources(device="cpu")) as encode:
+        ids = tokenize(table)
+        found = to_matrix(encode(ids)["embedding"], 32)
+    assert ids["input_ids"][0].as_py()[-1] == SEP
+    np.testing.assert_allclose(found, encoded(tmp_path / "m", ["the of"]), atol=1e-6)
+
+
 def test_words_are_a_bag_and_the_first_layer_knows_places(tmp_path):
     folder = build_bert(tmp_path / "m")
     words, first = encoded(folder), encoded(folder, states="first")
