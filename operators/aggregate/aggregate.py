@@ -76,7 +76,7 @@ class Aggregate:
 
     def joined(self, rows: pa.Table) -> pa.Table:
         """One row an id, of rows of the bound schema: parts of documents become documents."""
-        return self._joined(rows, _states(rows)).cast(rows.schema)
+        return self._joined(rows, states_of(rows)).cast(rows.schema)
 
     def _aggregated(self, table: pa.Table) -> pa.Table:
         """The documents of a unit, as far as their passages lie in it."""
@@ -122,6 +122,17 @@ class Aggregate:
         return [columns.ID, *hashed, *(schema.field(name) for name in self.keep), *placed]
 
 
+def states_of(rows: pa.Table) -> States:
+    """The states that rows of an aggregated table hold; their vectors are not of length one."""
+    dim = columns.dim_of(rows.schema.field("embedding"))
+    vectors = to_matrix(rows["embedding"], dim).astype(np.float64)
+    vectors *= rows["length"].to_numpy().astype(np.float64)[:, None]
+    deviations = np.zeros_like(vectors)
+    if "deviation" in rows.column_names:
+        deviations = to_matrix(rows["deviation"], dim).astype(np.float64)
+    return States(rows["passages"].to_numpy().astype(np.float64), vectors, deviations)
+
+
 def _first_of(table: pa.Table, names: tuple[str, ...]) -> Any:
     return pc.coalesce(*(table[name] for name in names))
 
@@ -135,17 +146,6 @@ def _groups(
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     return order, order[starts], Groups(starts, len(order))
-
-
-def _states(rows: pa.Table) -> States:
-    """The states that rows of an aggregated table hold."""
-    dim = columns.dim_of(rows.schema.field("embedding"))
-    vectors = to_matrix(rows["embedding"], dim).astype(np.float64)
-    vectors *= rows["length"].to_numpy().astype(np.float64)[:, None]
-    deviations = np.zeros_like(vectors)
-    if "deviation" in rows.column_names:
-        deviations = to_matrix(rows["deviation"], dim).astype(np.float64)
-    return States(rows["passages"].to_numpy().astype(np.float64), vectors, deviations)
 
 
 def _columns(states: States, *, deviates: bool) -> list[tuple[pa.Field, Any]]:

@@ -13,7 +13,7 @@ from cluster.commands import runner_named
 from cluster.execute import Result, run_pipeline
 from cluster.progress import Progress
 from operators import columns
-from operators.aggregate.aggregate import _states
+from operators.aggregate.aggregate import states_of
 from operators.arrays import to_matrix, whole
 from operators.beside import Beside, pinned
 from operators.errors import ConfigError, GateError
@@ -117,7 +117,7 @@ def test_a_document_is_one_row_of_all_its_passages_over_all_units(
     assert found["id"].to_pylist() == sorted(expected)
     assert found["passages"].to_pylist() == [expected[i][0] for i in sorted(expected)]
     raw = np.stack([expected[i][1] for i in sorted(expected)])
-    np.testing.assert_allclose(_states(found).vectors, raw, atol=1e-6)
+    np.testing.assert_allclose(states_of(found).vectors, raw, atol=1e-6)
     assert list(verify_table(table))
 
 
@@ -182,7 +182,7 @@ def test_a_second_version_joins_documents_again(scattered, tmp_path):
     assert other.version == 1
     assert ids_of(table) == [f"p{n}" for n in range(9)]
     np.testing.assert_allclose(
-        _states(rows_of(table)).vectors,
+        states_of(rows_of(table)).vectors,
         np.stack([vector for _, vector in by_hand(scattered, "max").values()]),
         atol=1e-6,
     )

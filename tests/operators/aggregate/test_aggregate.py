@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from operators import columns
-from operators.aggregate.aggregate import Aggregate, _states
+from operators.aggregate.aggregate import Aggregate, states_of
 from operators.aggregate.gde import wasserstein
 from operators.aggregate.registry import METHODS
 from operators.aggregate.states import States
@@ -65,7 +65,7 @@ def aggregated(table: pa.Table, method: str = "mean", **fields: object) -> pa.Ta
 
 
 def states(table: pa.Table) -> States:
-    return _states(table.sort_by("id"))
+    return states_of(table.sort_by("id"))
 
 
 def same(one: States, other: States, *, counts: bool = True) -> None:
