@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from operators import columns
+from operators import columns, families
 from operators.arrays import whole
 from operators.base import STRICT
 from operators.encode import languages, punctuation
@@ -88,6 +88,11 @@ class ColbertXm:
         self._tokens(folder, model)
         if self.query_marker is not None:
             self.of_queries()._tokens(folder, model)
+        held = families.positions(folder.config)
+        limited = self.role == "query" and folder.model_type in families.TABLE_POSITIONS
+        if limited and 0 < held < self.query_tokens:
+            problem = f"has positions for {held} tokens, and query_tokens is {self.query_tokens}"
+            raise ModelError(model, problem)
         return [columns.token_vectors(_dim(folder, model)), columns.TRUNCATED]
 
     def open(self, opening: Opening) -> Encoding:

@@ -128,6 +128,7 @@ def test_a_model_without_adapters_says_so(tmp_path):
         ({"language": "fr_XX"}, "has no adapters of 'fr_XX'; it has en_XX, de_DE, pt_BR"),
         ({"language": "", "languages": {"uk": "ru_RU"}}, "has no adapters of 'ru_RU'"),
         ({"marker": "[Q]"}, r"has no token '\[Q\]'"),
+        ({"role": "query", "query_tokens": 66}, "has positions for 65 tokens"),
         ({"query_marker": "[Q]"}, r"has no token '\[Q\]'"),
     ],
 )
