@@ -101,10 +101,13 @@ class Collected:
         return self.vectors[self.bounds[row] : self.bounds[row + 1]]
 
     def pooled(self, share: float) -> "Collected":
-        """A share of each row's vectors: means of clusters of those that are alike."""
+        """A share of each row's vectors: means of clusters of those that are alike.
+
+        A row that is not finite stays as it is, and is told from the others where it is stored.
+        """
         parts = [
-            clustered(self.vectors[start:stop], share)
-            for start, stop in zip(self.bounds, self.bounds[1:], strict=False)
+            clustered(part, share) if np.isfinite(part).all() else part
+            for part in map(self.of, range(len(self.bounds) - 1))
         ]
         lengths = [len(part) for part in parts]
         none = np.zeros((0, self.vectors.shape[1]), np.float32)

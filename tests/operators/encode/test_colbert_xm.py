@@ -1,12 +1,13 @@
 """A vector for every token: markers, masks, punctuation and the adapters of a row's language."""
 
 import itertools
+from shutil import copytree
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from operators import columns
@@ -180,3 +181,17 @@ def test_a_share_of_the_vectors_is_kept(folder):
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
     _, query = encoded(folder, role="query", share=0.5)
     assert {len(each) for each in rows(query)} == {32}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_row_that_is_not_finite_is_put_aside_and_no_step_fails_of_it(folder, tmp_path, share):
+    broken = copytree(folder, tmp_path / "m")
+    weights = load_file(broken / "model.safetensors")
+    weights["roberta.embeddings.word_embeddings.weight"][VOCABULARY["z"]] = torch.nan
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    _, found = encoded(broken, ["the fox", "z of it", "x"], share=share)
+    reason = "the model gave a vector that is not finite"
+    assert found["error"].to_pylist() == [None, reason, None]
+    _, sound = encoded(folder, ["the fox", "of", "x"], share=share)
+    for place in (0, 2):
+        np.testing.assert_allclose(rows(found)[place], rows(sound)[place], atol=1e-5)
