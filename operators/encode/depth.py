@@ -75,8 +75,9 @@ def without_final_norm(network: Any, folder: Folder) -> None:
     """Let the network give the states of its last layer as they are, in place."""
     from torch import nn
 
-    parent, _, name = FINAL_NORMS[folder.model_type].rpartition(".")
-    setattr(network.get_submodule(parent), name, nn.Identity())
+    if folder.model_type in FINAL_NORMS:
+        parent, _, name = FINAL_NORMS[folder.model_type].rpartition(".")
+        setattr(network.get_submodule(parent), name, nn.Identity())
 
 
 def _place(network: Any, count: int) -> str:

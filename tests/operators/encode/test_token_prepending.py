@@ -16,7 +16,7 @@ from operators.encode.token_prepending import META
 from operators.errors import ModelError
 from operators.model import Model, resolve
 from operators.text.tokenizer import Tokenize, load
-from tests.tiny_models import build_bert, build_gpt2, build_llama
+from tests.tiny_models import build_bert, build_gpt2, build_llama, edit_json
 from tests.windowed_models import build_gemma3
 
 SCHEMA = pa.schema([columns.ID, columns.INPUT_IDS, columns.TRUNCATED])
@@ -89,6 +89,14 @@ def test_without_prepending_a_vector_is_the_last_tokens_state_of_the_framed_text
     states = whole(input_ids=torch.tensor([framed]), output_hidden_states=True).hidden_states
     wanted = states[1 if out == -2 else 2][0, -1].numpy()
     np.testing.assert_allclose(to_matrix(found["embedding"], 32)[0], wanted, atol=1e-5)
+
+
+def test_a_decoder_whose_layers_end_in_a_norm_of_their_own_keeps_it(tmp_path):
+    folder = build_bert(tmp_path / "m")
+    edit_json(folder / "config.json", architectures=["BertLMHeadModel"], is_decoder=True)
+    _, found = encoded(folder, ["the fox", "of it"], normalize=False)
+    one, other = to_matrix(found["embedding"], 32)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_prepending_changes_the_vector_and_several_prompts_are_averaged(tmp_path):
