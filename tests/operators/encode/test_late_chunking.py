@@ -171,12 +171,13 @@ def test_few_states_in_memory_and_small_batches_change_nothing(tmp_path, monkeyp
             )
 
 
-def test_it_is_the_same_by_openvino(tmp_path, monkeypatch):
-    pytest.importorskip("openvino")
+@pytest.mark.parametrize("graph", ["openvino", "onnxruntime"])
+def test_it_is_the_same_by_another_backend(tmp_path, monkeypatch, graph):
+    pytest.importorskip(graph)
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
     folder = build_bert(tmp_path / "m")
     table = documents(LONG, "the fox")
-    found = [late_encoded(folder, table, backend=backend) for backend in ("torch", "openvino")]
+    found = [late_encoded(folder, table, backend=backend) for backend in ("torch", graph)]
     one, other = (to_matrix(each["embedding"], 32) for each in found)
     np.testing.assert_allclose(one, other, atol=1e-4)
 

@@ -92,18 +92,23 @@ def test_other_weights_are_refused_when_the_plan_is_bound(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "build", "dim"), [("rcnn-pool", build_bert, 96), ("jrt-repeat", build_llama, 32)]
+    ("kind", "build", "dim", "graph"),
+    [
+        ("rcnn-pool", build_bert, 96, "openvino"),
+        ("jrt-repeat", build_llama, 32, "openvino"),
+        ("jrt-repeat", build_llama, 32, "onnxruntime"),
+    ],
 )
-def test_a_strategy_of_states_alone_is_the_same_by_openvino(
-    tmp_path, monkeypatch, kind, build, dim
+def test_a_strategy_of_states_alone_is_the_same_by_another_backend(
+    tmp_path, monkeypatch, kind, build, dim, graph
 ):
-    pytest.importorskip("openvino")
+    pytest.importorskip(graph)
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
     folder = build(tmp_path / "m")
     with Tokenize(Model(str(folder))).open() as tokenize:
         table = tokenize(pa.table({"id": ["a", "b"], "text": ["the quick fox", "x"]}))
     found = []
-    for backend in ("torch", "openvino"):
+    for backend in ("torch", graph):
         encode = Encode(Model(str(folder)), backend=backend, strategy={"kind": kind})
         with encode.open(Resources(device="cpu")) as apply:
             found.append(to_matrix(apply(table)["embedding"], dim))
