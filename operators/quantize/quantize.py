@@ -80,6 +80,7 @@ class Quantize:
         require(self.name, schema, columns.embedding(0))
         whole = _dim(schema)
         added = self._scheme().fields(self._kept(whole), learned.named_digest(self.artefact))
+        _check_own(schema, added)
         before = columns.truncated_from(schema.field("embedding"))
         if before or self.dims is not None:
             added = [columns.truncated(added[0], before or whole), *added[1:]]
@@ -156,6 +157,16 @@ class Quantize:
 
 def _state(data: bytes) -> dict[str, npt.NDArray[Any]]:
     return dict(learned.unpacked(data, learned.digest_of(data), "state"))
+
+
+def _check_own(schema: pa.Schema, added: list[pa.Field]) -> None:
+    """ContractError where codes would replace another scheme's, or a column of the source."""
+    for field in added:
+        if field.name in schema.names and field.name != "embedding":
+            by = columns.decoder_of(schema.field(field.name))[0]
+            there = f"{field.name} by {by} already" if by else f"{field.name} already"
+            found = f"{there}; a table holds one column of codes and one of bits"
+            raise ContractError("quantize", field.name, "a column of its own", found)
 
 
 def _dim(schema: pa.Schema) -> int:

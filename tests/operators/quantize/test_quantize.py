@@ -96,6 +96,27 @@ def test_two_steps_in_a_row_leave_bits_and_codes() -> None:
     assert np.allclose(decoded(both, "codes"), MATRIX, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ("pq", "int8", "codes by pq already; a table holds one column of codes and one of bits"),
+        ("int8", "pq", "codes by int8 already"),
+        ("rabitq", "binary", "bits by rabitq already"),
+    ],
+)
+def test_a_second_scheme_does_not_replace_the_codes_of_the_first(first, second, found) -> None:
+    coded_once = Quantize(scheme=first, keep_embedding=True).bind(table_of(MATRIX).schema)
+    with pytest.raises(ContractError, match=found):
+        Quantize(scheme=second).bind(coded_once)
+
+
+def test_a_column_of_the_source_is_not_taken_for_the_scale_of_codes() -> None:
+    named = table_of(MATRIX).schema.append(pa.field("scale", pa.string()))
+    with pytest.raises(ContractError, match="scale already"):
+        Quantize().bind(named)
+    assert "scale" in Quantize(scheme="binary").bind(named).names
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("dims", [None, 4])
 def test_codes_of_vectors_that_were_cut_before_say_of_how_many_dimensions(scheme, dims) -> None:
