@@ -32,7 +32,7 @@ from pipelines.compat.questions import Questions, asked, judged
 from pipelines.compat.tables import opened
 from pipelines.compress.sample import Drawn, drawn
 from pipelines.compress.schemes import asked_for
-from pipelines.compress.sizes import stored_bytes
+from pipelines.compress.sizes import held_bytes, stored_bytes
 from pipelines.fit import SAMPLE_ROWS
 
 pc: Any = pyarrow.compute  # the stubs know no plain values as operands
@@ -40,6 +40,8 @@ pc: Any = pyarrow.compute  # the stubs know no plain values as operands
 SAMPLE, ASKING = 20_000, 500
 FLOAT = "as stored"
 _FEWEST = 50
+_SAVED = 0.01
+"""Share of the stored bytes that a scheme saves at least to be worth a change."""
 Say = Callable[[str], None]
 
 
@@ -151,7 +153,7 @@ def compress(wish: Wish, say: Say) -> Compressed:
     answers = whole(questions.qrels["doc_id"]).to_pylist() if questions else []
     sample = drawn(index, wish.sample, map(str, answers), wish.seed)
     task, told = _judged(wish, sample, questions) if questions else _own(wish, sample)
-    found = list(_measured(task, wish, steps, say))
+    found = list(_measured(task, index, wish, steps, say))
     return Compressed(
         wish,
         index,
@@ -166,9 +168,10 @@ def compress(wish: Wish, say: Say) -> Compressed:
 
 
 def best(figures: list[Figures], loss: float, rows: int) -> str:
-    """The smallest of those that lose at most so much, in a table of so many rows."""
-    fitting = (one for one in figures if one.lost <= loss)
-    return min(fitting, key=lambda one: one.whole(rows)).name
+    """The smallest of those that lose at most so much; FLOAT, the first, where none saves bytes."""
+    most = (1 - _SAVED) * figures[0].whole(rows)
+    fitting = [one for one in figures if one.lost <= loss and one.whole(rows) < most]
+    return min(fitting, key=lambda one: one.whole(rows), default=figures[0]).name
 
 
 def _judged(wish: Wish, sample: Drawn, questions: Questions) -> tuple[_Task, str]:
@@ -193,12 +196,15 @@ def _own(wish: Wish, sample: Drawn) -> tuple[_Task, str]:
     return _Task(sample.matrix[few:], sample.matrix[:few], None, wish.k), told
 
 
-def _measured(task: _Task, wish: Wish, steps: dict[str, Quantize], say: Say) -> Iterator[Figures]:
+def _measured(
+    task: _Task, index: DenseIndex, wish: Wish, steps: dict[str, Quantize], say: Say
+) -> Iterator[Figures]:
     table = pa.table([to_column(task.gallery)], schema=_schema(task.gallery.shape[1]))
     exact = task.ranked(task.queries, [vectors_of(table)])
     by_floats = None if task.judged is None else ndcg(exact, task.judged, 10)
     nothing = np.nan if by_floats is None else float(np.nanmean(by_floats))
-    yield Figures(FLOAT, stored_bytes(table), 0, 1.0, nothing, 0.0, 1.0)
+    learned = len(index.column.artefact)
+    yield Figures(FLOAT, held_bytes(index), learned, 1.0, nothing, 0.0, 1.0)
     for name, parts in _applied(wish, steps, table, say):
         column = parts[0].rows.schema.field(0)
         vectors = [scored(vectors_of(one.rows, column.name, one.artefact)) for one in parts]

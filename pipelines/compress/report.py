@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from operators.columns import decoder_of
 from pipelines.compress.measure import FLOAT, Compressed, Figures
 
 HEAD = (
@@ -36,7 +37,9 @@ def rows(found: Compressed) -> Iterator[list[str]]:
 def told(found: Compressed) -> Iterator[str]:
     """What was measured on what, and what follows."""
     wish, index = found.wish, found.index
-    yield f"{wish.uri}, version {index.version}: {index.dim} dimensions, {index.column.field.name}"
+    field = index.column.field
+    by = f" by {scheme}" if (scheme := decoder_of(field)[0]) else ""
+    yield f"{wish.uri}, version {index.version}: {index.dim} dimensions, {field.name}{by}"
     yield f"searched: {found.rows:,} of {found.of:,} rows; asked: {found.queries}"
     measure = f"recall@{wish.k}" if math.isnan(found.figures[0].ndcg) else "nDCG@10"
     rule = f"at most {wish.loss:g} of {measure}"
@@ -86,7 +89,7 @@ def _cells(one: Figures, floats: Figures, rows: int) -> list[str]:
         one.name,
         f"{one.bytes:.0f}",
         f"{one.whole(rows):.0f}",
-        f"{one.whole(rows) / floats.bytes:.1%}",
+        f"{one.whole(rows) / floats.whole(rows):.1%}",
         f"{one.recall:.4f}",
         f"{one.ndcg:.4f}" if judged else "",
         lost,

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 import yaml
 
 from cluster.cli import status
+from operators.columns import decoder_of
 from operators.quantize.registry import SCHEMES
 from operators.storage.table import Table
 from tests.lake import DOCUMENTS, QUERIES
@@ -15,11 +17,12 @@ from tests.pipeline_builders import lines, write_files
 from tests.tiny_models import build_bert
 
 Cli = Callable[..., tuple[int, str, str]]
+CODED = ("int8", "pq")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BEIR folder, the `table` of its documents' vectors, and `uneven` ones of any length."""
+    """A BEIR folder, the `table` of its documents' vectors, `uneven` ones, codes of the first."""
     folder = tmp_path_factory.mktemp("compress")
     qrels = [f"{query['_id']}\td{n:03d}\t1\n" for n, query in enumerate(QUERIES)]
     files = {
@@ -37,8 +40,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for name, more in {"table": {}, "uneven": {"normalize": False}}.items()
     }
+    for scheme in CODED:
+        phases[scheme] = {
+            "read": {"phase": "table"},
+            "steps": [{"quantize": {"scheme": scheme}}],
+            "write": {"table": str(folder / scheme)},
+        }
     described = {"models": {"plain": {"path": str(folder / "plain")}}, "phases": phases}
-    (folder / "config.yaml").write_text(yaml.safe_dump(described))
+    (folder / "config.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     assert status(["run", str(folder / "config.yaml")]) == 0
     return folder
 
@@ -157,6 +166,39 @@ def test_nothing_is_written_to_the_table(cli, home, tmp_path):
     measured(cli, home, tmp_path, "--schemes", "opq:blocks=4")
     assert sorted(str(path) for path in (home / "table").rglob("*")) == before
     assert Table(str(home / "table")).version() == 0
+
+
+def in_its_files(table: Path, names: set[str]) -> float:
+    """Bytes a row of some columns."""
+    footers = [parquet.read_metadata(path) for path in table.glob("data/*/*.parquet")]
+    groups = [one.row_group(n) for one in footers for n in range(one.num_row_groups)]
+    chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
+    sizes = [
+        chunk.total_compressed_size
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in names
+    ]
+    return sum(sizes) / sum(one.num_rows for one in footers)
+
+
+@pytest.mark.parametrize("scheme", CODED)
+def test_a_table_of_codes_is_measured_by_the_bytes_of_its_codes(cli, home, tmp_path, scheme):
+    place = tmp_path / "found.json"
+    arguments = ["compress", str(home / scheme), "--schemes", f"fp16,{scheme}"]
+    code, out, err = cli(*arguments, "--json", str(place))
+    assert code == 0, err
+    found = json.loads(place.read_text())
+    named = by_name(found)
+    assert named["as stored"]["bytes"] == in_its_files(home / scheme, {"codes", "scale"})
+    digest = decoder_of(Table(str(home / scheme)).schema().field("codes"))[1]
+    learned = home / scheme / "_corpusmill" / "artefacts" / f"{digest}.safetensors"
+    assert named["as stored"]["artefact"] == (learned.stat().st_size if digest else 0)
+    assert named["as stored"]["bytes"] < named["fp16"]["bytes"]
+    assert f"dimensions, codes by {scheme}" in out
+    if scheme == "int8":  # the same codes again save nothing
+        assert named["int8"]["lost"] == pytest.approx(0, abs=0.01)
+        assert found["best"] == "as stored"
+        assert "keep the vectors as they are" in out
 
 
 def test_a_sample_is_the_same_twice_and_another_with_another_seed(cli, home, tmp_path):
