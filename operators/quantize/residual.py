@@ -55,7 +55,7 @@ class ResidualCodec(Sampled):
         _check_lengths(sample)
         held = np.arange(len(sample)) % _HELD_OUT == 0
         known, unknown = (sample[~held], sample[held]) if len(sample) > _HELD_OUT else (sample,) * 2
-        found = kmeans(known, _count(len(known)), self.seed, _ROUNDS)
+        found = kmeans(known, centroids_of(len(known)), self.seed, _ROUNDS)
         centroids = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         left = unknown - centroids[_closest(unknown, centroids)]
         levels = 1 << self.nbits
@@ -141,6 +141,12 @@ def unpacked_levels(packed: Codes, nbits: int, dim: int) -> Codes:
     return found
 
 
+def centroids_of(rows: int) -> int:
+    """How many centroids are learned from a sample of so many rows: a power of two."""
+    most = min(16 * rows**0.5, rows / _FEW, _MOST)
+    return 1 << max(0, int(np.log2(max(most, 1))))
+
+
 def _closest(rows: Matrix, centroids: Matrix) -> Rows:
     """The centroid of the largest dot product, the first of equal ones."""
     found = np.empty(len(rows), np.int64)
@@ -148,11 +154,6 @@ def _closest(rows: Matrix, centroids: Matrix) -> Rows:
         part = slice(start, start + _AT_ONCE)
         found[part] = exact_dots(rows[part], centroids).argmax(axis=1)
     return found
-
-
-def _count(rows: int) -> int:
-    most = min(16 * rows**0.5, rows / _FEW, _MOST)
-    return 1 << max(0, int(np.log2(max(most, 1))))
 
 
 def _nbits(weights: Matrix) -> int:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from operators.errors import TableError
 from operators.quantize.drawn import drawn
-from operators.quantize.residual import ResidualCodec, packed_levels, unpacked_levels
+from operators.quantize.residual import ResidualCodec, centroids_of, packed_levels, unpacked_levels
 
 UNIT = np.random.default_rng(2).standard_normal((900, 20)).astype(np.float32)
 UNIT /= np.linalg.norm(UNIT, axis=1, keepdims=True)
@@ -55,3 +55,11 @@ def test_buckets_hold_like_shares_of_the_held_out_residuals():
 def test_vectors_of_other_lengths_are_refused_since_their_length_would_be_lost():
     with pytest.raises(TableError, match="directions alone, and its vectors have lengths from 2"):
         ResidualCodec().fit(UNIT * 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"), [(1, 1), (64, 8), (1000, 64), (9500, 1024), (249_037, 4096)]
+)
+def test_centroids_go_by_the_sample_and_have_eight_rows_each(rows, count):
+    assert centroids_of(rows) == count
+    assert count <= max(1, rows / 8)
