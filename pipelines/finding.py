@@ -82,8 +82,8 @@ def _beir_files(uri: str, part: str) -> list[str]:
     """The file of that half, if the folder is laid out as BEIR does."""
     if any(mark in uri for mark in "*?["):
         return []
-    names = store.list_names(uri)
-    halves = {name.partition(".")[0] for name in names if _kind_of_name(name) == "jsonl"}
+    names = [name for name in store.list_names(uri) if _kind_of_name(name) == "jsonl"]
+    halves = {name.partition(".")[0] for name in names}
     if not {"corpus", "queries"} <= halves:
         return []
     return [name for name in names if name.partition(".")[0] == part]

@@ -59,6 +59,14 @@ def test_a_beir_folder_is_known_by_its_two_halves(store) -> None:
         find(Source(uri=f"{store}/qrels", format="beir"))
 
 
+@pytest.mark.parametrize("other", ["corpus.csv", "corpus.faiss", "corpus.embeddings.npy"])
+def test_what_lies_beside_the_halves_of_a_beir_folder_is_not_read_as_one(tmp_path, other) -> None:
+    for name, content in (("corpus.jsonl", LINE), ("queries.jsonl", LINE), (other, b"\x93NUMPY")):
+        storage.write_bytes(f"{tmp_path}/{name}", content)
+    [file] = find(Source(uri=str(tmp_path))).files
+    assert file.uri.endswith("/corpus.jsonl")
+
+
 def test_a_delta_table_is_read_at_the_version_asked_for(store) -> None:
     table = Table(f"{store}/t")
     for version in range(2):
