@@ -87,7 +87,7 @@ def search(
 
 
 def with_texts(found: Found) -> pa.Table:
-    """The hits and the text of each, of a passage its own part; SourceError where it is gone."""
+    """The hits and the text of each, of a passage its part; SourceError where it is no more."""
     if not len(found.hits):
         return assign(found.hits, columns.TEXT, pa.array([], pa.string()))
     source = texts_of(found.table)
@@ -96,8 +96,12 @@ def with_texts(found: Found) -> pa.Table:
     )
     if not cuts(found.table):
         return assign(found.hits, columns.TEXT, fetch(source, files, rows, hashes))
-    texts = fetch(source, files, rows, None).to_pylist()
-    starts, stops = (each.to_pylist() for each in _of_rows(found, _PASSAGE).columns)
+    there = Table(found.table.uri).schema(found.table.version).names
+    hash_of = [name for name in (columns.PARENT_HASH.name,) if name in there]
+    own = _of_rows(found, [*_PASSAGE, *hash_of])
+    parents = whole(own[hash_of[0]]) if hash_of else None
+    texts = fetch(source, files, rows, parents).to_pylist()
+    starts, stops = (own[name].to_pylist() for name in _PASSAGE)
     parts = [str(text)[a:b] for text, a, b in zip(texts, starts, stops, strict=True)]
     return assign(found.hits, columns.TEXT, pa.array(parts, pa.string()))
 

@@ -9,7 +9,7 @@ import pytest
 
 from operators.arrays import to_matrix, to_ragged
 from operators.beside import Beside, pinned
-from operators.errors import ConfigError, TableError
+from operators.errors import ConfigError, SourceError, TableError
 from operators.mine.groups import coded
 from operators.quantize.maxsim import maxsim
 from operators.quantize.prefix import prefix
@@ -113,6 +113,20 @@ def test_a_hit_has_the_text_that_was_embedded(root) -> None:
     passages = with_texts(search(f"{root}/late", ASKED, 4)).to_pylist()
     assert all(row["text"] in texts[row["parent_id"]] for row in passages)
     assert any(row["text"] != texts[row["parent_id"]] for row in passages)
+
+
+@pytest.mark.parametrize("kind", ["late", "dense"])
+def test_a_passage_of_a_document_that_has_changed_is_not_shown(tmp_path, kind) -> None:
+    told = phase(prepared(tmp_path), kind)
+    if kind == "dense":
+        told["steps"].insert(0, {"passages": {"model": "bert", "tokens": 16, "overlap": 0}})
+    run(tmp_path, cut=told)
+    found = search(told["write"]["table"], ASKED, 2)
+    assert with_texts(found)["text"].null_count == 0
+    docs = tmp_path / "docs.jsonl"
+    docs.write_bytes(docs.read_bytes().replace(b"is number", b"IS NUMBER"))
+    with pytest.raises(SourceError, match="has changed since it was embedded"):
+        with_texts(found)
 
 
 def test_a_table_that_codes_another_is_asked_as_that_one(root) -> None:
