@@ -5,7 +5,7 @@ what rounding took from them), so a row that does not pass cannot reach the floo
 scored again in float32, pair by pair: how roughly rows were filtered changes no answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ _GROUP = 16
 """Rows whose greatest rough score stands for them where a first floor is sought."""
 _RUN = 256
 """Rows rounded at once."""
-_SMALLEST = np.float32(2.0**-100)
+SMALLEST = np.float32(2.0**-100)
 """More than what products of values too small for the hardware's bfloat16 can add up to."""
 
 
@@ -41,7 +41,7 @@ class Bounds:
 
 
 class Side(Protocol):
-    """Queries or a tile of stored vectors; both sides of a search are of one kind."""
+    """Queries, or the vectors of a tile, in the form in which they are compared."""
 
     step: np.float32
     """The least that two different scores of a query differ by; 0 where nothing is known."""
@@ -105,7 +105,7 @@ class Rounded:
         taken: Matrix = self.lost * length
         taken += (self.length + self.lost) * (lost + summed * length)
         taken *= np.float32(1.0001)
-        taken += _SMALLEST * (1 + self.length + length)
+        taken += SMALLEST * (1 + self.length + length)
         return taken
 
     def exact(self, tile: "Rounded", query: Rows, row: Rows) -> Matrix:
@@ -183,7 +183,7 @@ def _round(whole: Any, short: Any, bounds: Bounds, start: int) -> None:
         bounds.lost[part] = torch.linalg.vector_norm(taken, dim=1).numpy() * slack
 
 
-def passing(queries: Side, tile: Side, floor: Matrix, k: int, room: Room) -> tuple[Rows, Rows]:
+def passing(queries: Side, tile: Sized, floor: Matrix, k: int, room: Room) -> tuple[Rows, Rows]:
     """(query, row) of every pair that may score above the query's floor, ascending.
 
     `floor` (q,) is the k-th best score so far, -inf where there are not yet k; then only rows

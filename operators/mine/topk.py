@@ -4,7 +4,7 @@ A score is a float32 dot product that depends on its two vectors alone, and ties
 row: the answer depends neither on the blocks nor on the order of merging.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.mine.rough import Bounds, Room, Side, multiplies_halves, passing
-from operators.mine.tiles import asked_of, side, tiles
+from operators.mine.tiles import asked_of, tile_of, tiles
 from operators.quantize.dots import dots
 from operators.quantize.kernels import Matrix, Rows, Vectors
 
@@ -59,13 +59,13 @@ def topk(
     row = 0
     with _workers() as (pool, threads):
         rooms = [Room() for _ in range(threads)]
-        waiting: list[tuple[Side, int]] = []
+        waiting: list[tuple[Sized, int]] = []
         for block, stored in tiles(blocks, _ROWS, len(queries)):
             if not shares:
                 asked = asked_of(block, queries, halves=halves)
                 shares = _shares(asked, threads, k)
             part = None if known is None else known.cut(row, row + len(stored))
-            tile = side(block, stored, len(queries), halves=halves, known=part, each=pool.map)
+            tile = tile_of(block, stored, len(queries), halves=halves, known=part, each=pool.map)
             waiting.append((tile, first_row + row))
             row += len(stored)
             if len(queries) > _ALONE:
@@ -91,7 +91,7 @@ def level(
     room = Room()
     for block, stored in tiles(blocks, _ROWS, len(queries)):
         asked = asked_of(block, queries, halves=halves)
-        tile = side(block, stored, len(queries), halves=halves)
+        tile = tile_of(block, stored, len(queries), halves=halves)
         query, row = passing(asked, tile, scores - asked.step, 1, room)
         exact = asked.exact(tile, query, row) == scores[query]
         yield query[exact], row[exact] + first_row
@@ -157,7 +157,7 @@ class _Search:
         self._found: list[tuple[Rows, Rows, Matrix]] = []
         """Query, row and score, by query within a tile, the tiles by row."""
 
-    def look(self, tile: Side, first_row: int, room: Room) -> None:
+    def look(self, tile: Sized, first_row: int, room: Room) -> None:
         """Take what a tile has; its rows come after those of the tiles before."""
         k = self._best.shape[1]
         floor = self._best[:, 0]
@@ -200,7 +200,7 @@ class _Search:
         return query[kept], row[kept], score[kept]
 
 
-def _look(tile: tuple[Side, int], searches: "list[_Search]", room: Room) -> None:
+def _look(tile: tuple[Sized, int], searches: "list[_Search]", room: Room) -> None:
     for search in searches:
         search.look(*tile, room)
 

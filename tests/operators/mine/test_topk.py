@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from operators.mine import topk as module
 from operators.mine.rough import Bounds
 from operators.mine.topk import Hits, merge, rescore, topk, two_stage
+from operators.quantize.adc import AdditiveVectors, ProductVectors, TurnedVectors
 from operators.quantize.kernels import (
     BitVectors,
     FloatVectors,
@@ -52,7 +53,28 @@ def as_signs(matrix: np.ndarray) -> Vectors:
     return SignVectors(bits_of(matrix))
 
 
-KINDS = (as_floats, as_halves, as_int8, as_bits, as_signs)
+def codes_of(matrix: np.ndarray, blocks: int) -> np.ndarray:
+    """A number below 9 of each of the first values."""
+    return (matrix[:, :blocks] * 4 + 4).astype(np.uint8)
+
+
+def as_product(matrix: np.ndarray) -> Vectors:
+    size = 3 if matrix.shape[1] % 3 == 0 else 2
+    blocks = matrix.shape[1] // size
+    words = grid(7, 9 * blocks, size).reshape(blocks, 9, size)
+    return ProductVectors(codes_of(matrix, blocks), words)
+
+
+def as_turned(matrix: np.ndarray) -> Vectors:
+    turn = np.eye(matrix.shape[1], dtype=np.float32)[::-1]
+    return TurnedVectors(as_product(matrix), np.ascontiguousarray(turn))
+
+
+def as_sums(matrix: np.ndarray) -> Vectors:
+    return AdditiveVectors(codes_of(matrix, 3), grid(7, 27, matrix.shape[1]).reshape(3, 9, -1))
+
+
+KINDS = (as_floats, as_halves, as_int8, as_bits, as_signs, as_product, as_turned, as_sums)
 
 
 def brute(queries: np.ndarray, vectors: Vectors, k: int) -> Hits:
