@@ -18,8 +18,11 @@ from operators.quantize.protocol import Artefact, array_of
 
 SPREAD = 1.9
 """Standard deviations that the bound allows, as the paper has them."""
-_FINE = 2.0**30
-"""Sums of values on a grid this fine are whole numbers: the mean is that of any cut."""
+_FINE = 2.0**20
+"""Sums of values on a grid this fine are whole numbers: the mean is that of any cut.
+
+Those of two billion rows stay below 2**63, however far they lie.
+"""
 _FAR = 2.0**12
 """Values beyond count as this: any center gives an unbiased score, the mean the best one."""
 

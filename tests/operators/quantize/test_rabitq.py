@@ -70,3 +70,12 @@ def test_the_rotation_is_orthogonal_and_that_of_its_seed():
     one, other = Rabitq(0).fit(MATRIX)["rotation"], Rabitq(1).fit(MATRIX)["rotation"]
     assert np.allclose(one.astype(np.float64) @ one.T, np.eye(DIM), atol=1e-6)
     assert not np.allclose(one, other, atol=0.1)
+
+
+def test_the_center_of_a_billion_rows_is_their_mean_however_far_they_lie():
+    scheme = Rabitq()
+    state = scheme.partial(np.array([[20.0, -4096.0, 9000.0, 0.25]], np.float32))
+    for _ in range(30):
+        state = scheme.merge(state, state)
+    assert state["rows"] == 1 << 30
+    assert scheme.finish(state)["center"].tolist() == [20.0, -4096.0, 4096.0, 0.25]
