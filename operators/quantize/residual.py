@@ -36,8 +36,8 @@ class ResidualCodec(Sampled):
 
     A value's bits name one of 2^nbits buckets of what the centroid leaves, cut at quantiles and
     decoded to their medians; the first value lies in the lowest bits. Vectors have length one, and
-    decode to length one. Centroids: 2^floor(log2(16 sqrt(n))) of a sample of n rows, and no more
-    than one for 8 rows.
+    decode to length one; one of zeros decodes to some direction. Centroids: 2^floor(log2(16
+    sqrt(n))) of a sample of n rows, and no more than one for 8 rows.
     """
 
     nbits: Annotated[int, Field(ge=1, le=8)] = 2
@@ -51,8 +51,7 @@ class ResidualCodec(Sampled):
         return True
 
     def finish(self, state: Artefact) -> dict[str, npt.NDArray[Any]]:
-        sample: Matrix = state["rows"]
-        _check_lengths(sample)
+        sample = _directions(state["rows"])
         held = np.arange(len(sample)) % _HELD_OUT == 0
         known, unknown = (sample[~held], sample[held]) if len(sample) > _HELD_OUT else (sample,) * 2
         found = kmeans(known, centroids_of(len(known)), self.seed, _ROUNDS)
@@ -160,12 +159,17 @@ def _nbits(weights: Matrix) -> int:
     return len(weights).bit_length() - 1
 
 
-def _check_lengths(sample: Matrix) -> None:
+def _directions(sample: Matrix) -> Matrix:
+    """The rows that have one; TableError where none has, or one has a length that would be lost."""
     lengths = np.linalg.norm(sample, axis=1)
+    sample, lengths = sample[lengths > 0], lengths[lengths > 0]
+    keeps = "residual-codec keeps directions alone, and its vectors"
+    if not len(sample):
+        raise TableError("sample", f"{keeps} are zero throughout")
     if (np.abs(lengths - 1) > _NEAR_ONE).any():
         found = f"from {lengths.min():.3g} to {lengths.max():.3g}"
-        problem = f"residual-codec keeps directions alone, and its vectors have lengths {found}"
-        raise TableError("sample", problem)
+        raise TableError("sample", f"{keeps} have lengths {found}")
+    return sample
 
 
 def _learned(dim: int, artefact: Artefact) -> tuple[Matrix, Matrix]:

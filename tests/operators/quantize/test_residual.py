@@ -63,3 +63,15 @@ def test_vectors_of_other_lengths_are_refused_since_their_length_would_be_lost()
 def test_centroids_go_by_the_sample_and_have_eight_rows_each(rows, count):
     assert centroids_of(rows) == count
     assert count <= max(1, rows / 8)
+
+
+def test_a_vector_of_zeros_teaches_nothing_and_is_coded_like_the_others():
+    mixed = np.vstack([UNIT[:400], np.zeros((2, 20), np.float32), UNIT[400:]])
+    scheme, artefact = ResidualCodec(), ResidualCodec().fit(mixed)
+    alone = ResidualCodec().fit(UNIT)
+    assert all(np.array_equal(artefact[name], alone[name]) for name in alone)
+    table = pa.table(scheme.apply(mixed, artefact), schema=pa.schema(scheme.fields(20, "")))
+    found = scheme.decode(table, artefact)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    with pytest.raises(TableError, match="its vectors are zero throughout"):
+        ResidualCodec().fit(mixed[400:402])
