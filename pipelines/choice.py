@@ -13,6 +13,8 @@ from pipelines.spec import Phase
 SAMPLE_ROWS = 64
 _ROWS_OF_PAIRS = 16
 """Mined rows, each of which becomes a pair for every candidate and teacher."""
+_PAIRS = 10_000
+"""Of those rows, at most: the step itself times some of its own."""
 
 
 def undecided(phase: Phase) -> list[int]:
@@ -37,8 +39,8 @@ def choose(plan: PhasePlan, number: int) -> str:
     """What measures best for one step, on a sample of the plan's source; nothing is written."""
     step = plan.phase.steps[number]
     assert isinstance(step.operator, Chooses)
-    rows = _ROWS_OF_PAIRS if plan.accumulates else SAMPLE_ROWS
-    sample = sample_for(plan.job, plan.units, number, rows)
+    rows, most = (_ROWS_OF_PAIRS, _PAIRS) if plan.accumulates else (SAMPLE_ROWS, SAMPLE_ROWS)
+    sample = sample_for(plan.job, plan.units, number, rows, most)
     return step.operator.choose(sample, step.resources)
 
 

@@ -1,24 +1,31 @@
 """Artefacts that an operator learns from a bounded sample: fitted once, pinned to the table."""
 
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from operators.base import Fitted, NamesItsFit
+from operators import columns
+from operators.base import Fitted, NamesItsFit, Transform
 from operators.quantize.artefact import digest_of
 from operators.storage import uri as store
 from operators.text.source import Unit
 from pipelines.fingerprint import digest, fingerprints, step_identity
 from pipelines.plan import PhasePlan
 from pipelines.rows import accepted, through
-from pipelines.sample import sampled_rows
+from pipelines.sample import rows_from_all_over, thinned
 from pipelines.spec import Phase, Step
 from pipelines.work import Job, open_steps
 
 SAMPLE_ROWS = 10_000
-_PLACES = 16
+TOKEN_VECTORS = 1 << 18
+"""Vectors of tokens that are a whole sample, however few rows they are."""
+_FIRST = 64
+"""Rows by which it is found how many vectors a row becomes: a document may hold thousands."""
 
 
 def unfitted(phase: Phase) -> list[int]:
@@ -58,13 +65,52 @@ def pin(phase: Phase, number: int, found: bytes) -> Phase:
     return replace(phase, steps=tuple(steps))
 
 
-def sample_for(job: Job, units: tuple[Unit, ...], number: int, rows: int = SAMPLE_ROWS) -> pa.Table:
-    """Up to that many input rows of a step, from all over the source."""
-    table = sampled_rows(job.source, units, rows, _PLACES)
+def sample_for(
+    job: Job,
+    units: tuple[Unit, ...],
+    number: int,
+    rows: int = SAMPLE_ROWS,
+    most: int = SAMPLE_ROWS,
+) -> pa.Table:
+    """The input of a step for up to `rows` rows from all over the source, `sample` set aside.
+
+    A model is given no more than `most` rows, and no more of them than `most` come of.
+    """
+    read = rows_from_all_over(replace(job.source, sample=1.0), units, rows)
+    table = accepted(read, job.schemas[0])
     with ExitStack() as stack:
         for step, transform in open_steps(job, range(number), stack):
-            table = through(transform, table, job.schemas[step + 1])
-    return accepted(table, job.schemas[number])
+            schema = job.schemas[step + 1]
+            if any(each.operator.loads_model for each in job.steps[step : number + 1]):
+                table = thinned(_enough(transform, table, schema, most), most)
+            else:
+                table = accepted(through(transform, table, schema), schema)
+    return table
+
+
+def _enough(transform: Transform, table: pa.Table, schema: pa.Schema, most: int) -> pa.Table:
+    """What a step makes of as many rows, drawn from all of them, as give a whole sample."""
+    drawn = table.take(np.random.default_rng(0).permutation(len(table)))
+    made = [schema.empty_table()]
+    done, share = 0, 0.0
+    while done < len(drawn) and share < 1:
+        wanted = math.ceil(done / share) - done if share else done
+        size = min(max(wanted, 1), done) or _FIRST
+        made.append(accepted(through(transform, drawn.slice(done, size), schema), schema))
+        done += size
+        share += _share(made[-1], most)
+    return pa.concat_tables(made)
+
+
+def _share(table: pa.Table, most: int) -> float:
+    """How much of a whole sample a table is."""
+    share = len(table) / most
+    if columns.TOKEN_VECTORS in table.column_names:
+        held = table[columns.TOKEN_VECTORS]
+        values: int = pc.sum(pc.list_value_length(held)).as_py() or 0
+        dim = columns.dim_of(table.schema.field(columns.TOKEN_VECTORS))
+        share = max(share, values / dim / TOKEN_VECTORS)
+    return share
 
 
 def _pin(phase: Phase, number: int) -> str:

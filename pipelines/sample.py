@@ -1,7 +1,8 @@
 """A few rows from all over a source, read, measured and taken through the steps."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,6 +26,8 @@ PIECES = 16
 MODEL_ROWS = 128
 """Rows that a model is timed on: on two cores a small one takes ten seconds for them."""
 _LINES_COMPRESSED = 1000
+_AT_ONCE = 8
+"""Pieces that are read side by side: a small file on an object store is a wait and few bytes."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,36 @@ def sampled_rows(
 
     Damaged files are passed over; DamageError when all of the chosen ones are.
     """
-    tables: list[pa.Table] = []
-    damage: DamageError | None = None
     chosen = _spread(units, pieces)
-    for unit, piece in chosen:
-        few = replace(unit, pieces=(_head(piece, -(-rows // len(chosen))),), splits=False)
-        try:
-            tables += [table for _, table in read_unit(source, few)]
-        except DamageError as error:
-            damage = error
-    if damage is not None and not tables:
-        raise damage
-    return pa.concat_tables(tables)
+    each = -(-rows // len(chosen))
+    return _joined(_read_head(source, unit, piece, each) for unit, piece in chosen)
+
+
+def rows_from_all_over(source: Source, units: Sequence[Unit], rows: int) -> pa.Table:
+    """Up to `rows` rows as they are read, from the heads of as many pieces of units as it takes.
+
+    Where those of a few hold too little, more pieces are read; where all hold too little, longer
+    heads of those that go on. Damaged files are passed over as above.
+    """
+    pieces = _pieces(units)
+    heads: dict[int, pa.Table | DamageError] = {}
+    read: dict[int, int] = {}
+    while (missing := rows - (found := sum(map(_size, heads.values())))) > 0:
+        new = [place for place in range(len(pieces)) if place not in read]
+        going_on = [place for place, most in read.items() if _size(heads[place]) == most]
+        if not (wanted := new or going_on):
+            break
+        count = max(PIECES, min(4 * len(read), missing * len(read) // max(found, 1) + 1))
+        chosen = [wanted[place] for place in _places(len(wanted), count)]
+        read |= {place: read.get(place, 0) - (-missing // len(chosen)) for place in chosen}
+        more = _read_heads(source, [(*pieces[place], read[place]) for place in chosen])
+        heads |= zip(chosen, more, strict=True)
+    return thinned(_joined(heads[place] for place in sorted(heads)), rows)
+
+
+def thinned(table: pa.Table, most: int) -> pa.Table:
+    """At most so many rows of a table, at equal distances."""
+    return table if len(table) <= most else table.take(_places(len(table), most))
 
 
 def sampled_lines(source: Source, units: Sequence[Unit]) -> Lines:
@@ -101,7 +122,7 @@ def take_sample(plan: PhasePlan, steps: int) -> Sample:
             operator = plan.phase.steps[number].operator
             if operator.loads_model and len(table) > MODEL_ROWS:
                 kept *= MODEL_ROWS / len(table)
-                table = table.take(_places(len(table), MODEL_ROWS))
+                table = thinned(table, MODEL_ROWS)
             clock = time.perf_counter()
             table = through(transform, table, plan.schemas[number + 1])
             seconds[number] = (time.perf_counter() - clock) / kept
@@ -114,8 +135,41 @@ def take_sample(plan: PhasePlan, steps: int) -> Sample:
 
 def _spread(units: Sequence[Unit], most: int) -> list[tuple[Unit, Piece]]:
     """Pieces at equal distances over all that may be readable."""
-    pieces = [(unit, piece) for unit in units if unit.rows for piece in unit.pieces]
+    pieces = _pieces(units)
     return [pieces[place] for place in _places(len(pieces), most)]
+
+
+def _pieces(units: Sequence[Unit]) -> list[tuple[Unit, Piece]]:
+    return [(unit, piece) for unit in units if unit.rows for piece in unit.pieces]
+
+
+def _read_heads(
+    source: Source, wanted: Sequence[tuple[Unit, Piece, int]]
+) -> list[pa.Table | DamageError]:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda each: _read_head(source, *each), wanted))
+
+
+def _read_head(source: Source, unit: Unit, piece: Piece, rows: int) -> pa.Table | DamageError:
+    few = replace(unit, pieces=(_head(piece, rows),), splits=False)
+    try:
+        return pa.concat_tables([table for _, table in read_unit(source, few)])
+    except DamageError as error:
+        return error
+
+
+def _joined(heads: Iterable[pa.Table | DamageError]) -> pa.Table:
+    """The rows of heads; where all of them are damaged, the last one's error."""
+    every = list(heads)
+    whole = [head for head in every if isinstance(head, pa.Table)]
+    damaged = [head for head in every if isinstance(head, DamageError)]
+    if damaged and not whole:
+        raise damaged[-1]
+    return pa.concat_tables(whole)
+
+
+def _size(head: pa.Table | DamageError) -> int:
+    return 0 if isinstance(head, DamageError) else len(head)
 
 
 def _places(count: int, most: int) -> npt.NDArray[np.int64]:

@@ -1,15 +1,21 @@
 """What an operator learns is learned once from a bounded sample and pinned to the table."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from operators.measures import MODEL_TOKENS, measured
 from operators.quantize.artefact import fetched, named_digest
 from operators.storage import uri as store
-from pipelines.fit import learned, pin, pinned, unfitted
+from pipelines.config import parse
+from pipelines.fit import learned, pin, pinned, sample_for, unfitted
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.spec import Phase
+from tests import kinds
 from tests.pipeline_builders import (
     built,
     good_rows,
@@ -84,3 +90,44 @@ def test_two_runs_that_fit_at_once_pin_the_same(store, tiny_model):
         first, second = pool.map(lambda _: fit_and_pin(plan, 2), range(2))
     assert first == second == pinned(before)
     assert named_digest(artefact(first))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    return kinds.prepared(tmp_path_factory.mktemp("kinds"))
+
+
+PASSAGES = {"passages": {"model": "bert", "tokens": 8, "overlap": 0}}
+
+
+def plan_of(root: Path, kind: str, first: Sequence[object] = ()) -> PhasePlan:
+    told = kinds.phase(root, kind)
+    told["steps"] = [*first, *told["steps"]]
+    models = {name: {"path": str(root / "models" / name)} for name in kinds.BUILDERS}
+    return plan_phase(parse(yaml.safe_dump({"models": models, "phases": {"rows": told}})).phases[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "most"),
+    [("dense", [PASSAGES], 12), ("late", [], 12), ("tokens", [], 60), ("dense", [], 12)],
+    ids=["passages", "late chunking", "token vectors", "rows"],
+)
+def test_a_model_is_given_no_more_rows_than_a_codec_learns_from(
+    models, monkeypatch, kind, first, most
+):
+    monkeypatch.setattr("pipelines.fit._FIRST", 4)
+    plan = plan_of(models, kind, first)
+    number = len(plan.phase.steps)
+    with measured() as whole:
+        every = sample_for(plan.job, plan.units, number)
+    monkeypatch.setattr("pipelines.fit.TOKEN_VECTORS", 200)
+    with measured() as some:
+        sample = sample_for(plan.job, plan.units, number, most=most)
+    assert len(every) >= len(kinds.DOCUMENTS)
+    assert len(sample) == most or (kind == "tokens" and len(sample) < 30)
+    assert some[MODEL_TOKENS] < whole[MODEL_TOKENS] / 2
+
+
+def test_read_sample_leaves_a_codec_all_rows_to_learn_from(tmp_path, tiny_model):
+    plan = plan_phase(phase(str(tmp_path), tiny_model, MEDIAN, read={"sample": 0.01}))
+    assert len(sample_for(plan.job, plan.units, 2)) == 60
