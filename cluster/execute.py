@@ -41,11 +41,9 @@ def run_pipeline(
     with progress.over([phase.name for phase in pipeline.phases]):
         for phase in pipeline.phases:
             progress.say("planning", {"phase": phase.name})
-            plan = plan_phase(pinned(decided(phase)), versions, asked)
+            plan = plan_phase(pinned(decided(phase), versions), versions, asked)
             if plan.nothing_to_do:
-                result = Result(phase.name, phase.write.table, plan.parent, None)
-                told = f"nothing changed, version {plan.parent} stays"
-                progress.say(told, {"phase": phase.name, "version": plan.parent})
+                result = _unchanged(plan, progress)
             else:
                 result = run_phase(plan, runner, progress, versions)
             versions[phase.name] = (result.table, result.version)
@@ -67,6 +65,8 @@ def run_phase(
     with runner.started(), runner.fitting(plan.phase.steps):
         plan = _decided(plan, runner, progress, versions)
         plan = _fitted(plan, runner, progress, versions)
+        if plan.nothing_to_do:  # what was learned anew is what was learned before
+            return _unchanged(plan, progress)
         before = len(plan.job.folder.receipts())
         done = (
             work_anew(plan, runner, progress)
@@ -82,6 +82,13 @@ def run_phase(
     committed = {"table": write.table, "version": version, "rows": counts.rows_out}
     progress.say(f"version {version} of {write.table}", _about(plan) | committed)
     return Result(plan.phase.name, write.table, version, counts, before, done.update)
+
+
+def _unchanged(plan: PhasePlan, progress: Progress) -> Result:
+    name, table = plan.phase.name, plan.phase.write.table
+    told = f"nothing changed, version {plan.parent} stays"
+    progress.say(told, {"phase": name, "version": plan.parent})
+    return Result(name, table, plan.parent, None)
 
 
 def _still_failing(plan: PhasePlan, done: Done, progress: Progress) -> Result:
@@ -107,7 +114,7 @@ def _decided(
         progress.say(
             f"{name}: {choice} is the fastest here, and stays for this table", _about(plan)
         )
-        plan = plan_phase(replace(pinned(phase), read=plan.phase.read), versions, plan.asked)
+        plan = plan_phase(pinned(phase, versions), versions, plan.asked)
     return plan
 
 
@@ -126,8 +133,7 @@ def _fitted(
         else:
             progress.say(f"{name} learns from a sample", _about(plan))
             found = runner.on_worker(_Fit(plan), plan.phase.steps[: steps[0] + 1])
-        phase = pin(plan.phase, steps[0], found)
-        plan = plan_phase(replace(phase, read=plan.phase.read), versions, plan.asked)
+        plan = plan_phase(pin(plan, steps[0], found), versions, plan.asked)
     return plan
 
 

@@ -1,6 +1,7 @@
 """Artefacts that an operator learns from a bounded sample: fitted once, pinned to the table."""
 
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,13 @@ from operators import columns
 from operators.base import Fitted, NamesItsFit, Transform
 from operators.quantize.artefact import digest_of
 from operators.storage import uri as store
-from operators.text.source import Unit
+from operators.text.source import Source, Unit
 from pipelines.fingerprint import digest, fingerprints, step_identity
+from pipelines.makers import makers
 from pipelines.plan import PhasePlan
 from pipelines.rows import accepted, through
 from pipelines.sample import rows_from_all_over, thinned
-from pipelines.spec import Phase, Step
+from pipelines.spec import Phase
 from pipelines.work import Job, open_steps
 
 SAMPLE_ROWS = 10_000
@@ -26,6 +28,9 @@ TOKEN_VECTORS = 1 << 18
 """Vectors of tokens that are a whole sample, however few rows they are."""
 _FIRST = 64
 """Rows by which it is found how many vectors a row becomes: a document may hold thousands."""
+
+Versions = Mapping[str, tuple[str, int]]
+"""Table and version that each earlier phase committed."""
 
 
 def unfitted(phase: Phase) -> list[int]:
@@ -37,14 +42,16 @@ def unfitted(phase: Phase) -> list[int]:
     ]
 
 
-def pinned(phase: Phase) -> Phase:
-    """The phase with every artefact that its table already holds for the same recipe."""
-    steps = list(phase.steps)
+def pinned(phase: Phase, versions: Versions | None = None) -> Phase:
+    """The phase with every artefact that its table already holds for the same recipe.
+
+    Of a table of vectors that is read, what made them is part of the recipe.
+    """
     for number in unfitted(phase):
-        uri = _pin(phase, number)
+        uri = _pin(phase, number, phase.read, versions or {})
         if store.size_of(uri) is not None:
-            steps[number] = _with(steps[number], phase, store.read_bytes(uri).decode())
-    return replace(phase, steps=tuple(steps))
+            phase = _with(phase, number, store.read_bytes(uri).decode())
+    return phase
 
 
 def learned(plan: PhasePlan, number: int) -> bytes:
@@ -54,15 +61,13 @@ def learned(plan: PhasePlan, number: int) -> bytes:
     return operator.fit(sample_for(plan.job, plan.units, number))
 
 
-def pin(phase: Phase, number: int, found: bytes) -> Phase:
+def pin(plan: PhasePlan, number: int, found: bytes) -> Phase:
     """The phase with what a step learned, stored; where another run was first, with that one's."""
-    name = digest_of(found)
-    store.create_bytes(_artefact(phase, name), found)
-    if not store.create_bytes(_pin(phase, number), name.encode()):
-        name = store.read_bytes(_pin(phase, number)).decode()
-    steps = list(phase.steps)
-    steps[number] = _with(steps[number], phase, name)
-    return replace(phase, steps=tuple(steps))
+    name, uri = digest_of(found), _pin(plan.phase, number, plan.source, {})
+    store.create_bytes(_artefact(plan.phase, name), found)
+    if not store.create_bytes(uri, name.encode()):
+        name = store.read_bytes(uri).decode()
+    return _with(plan.phase, number, name)
 
 
 def sample_for(
@@ -113,13 +118,16 @@ def _share(table: pa.Table, most: int) -> float:
     return share
 
 
-def _pin(phase: Phase, number: int) -> str:
-    operator = phase.steps[number].operator
+def _pin(phase: Phase, number: int, read: Source, versions: Versions) -> str:
+    """`read` may name the version that the phase's own leaves open."""
+    operator, before = phase.steps[number].operator, phase.steps[:number]
     if isinstance(operator, NamesItsFit):
         key = digest([operator.name, operator.fitted_as])
     else:
-        earlier = fingerprints(phase.read, phase.steps[:number])["recipe"]
-        key = digest([earlier, step_identity(operator)])
+        told = [fingerprints(phase.read, before)["recipe"], step_identity(operator)]
+        if not any(step.operator.loads_model for step in before):
+            told += makers(read, versions)
+        key = digest(told)
     return store.join(phase.write.table, "_corpusmill", "artefacts", f"pin-{key}")
 
 
@@ -127,6 +135,10 @@ def _artefact(phase: Phase, name: str) -> str:
     return store.join(phase.write.table, "_corpusmill", "artefacts", f"{name}.safetensors")
 
 
-def _with(step: Step, phase: Phase, name: str) -> Step:
-    operator: Any = step.operator
-    return replace(step, operator=replace(operator, artefact=_artefact(phase, name)))
+def _with(phase: Phase, number: int, name: str) -> Phase:
+    steps, operator = list(phase.steps), phase.steps[number].operator
+    fitted: Any = operator
+    steps[number] = replace(
+        steps[number], operator=replace(fitted, artefact=_artefact(phase, name))
+    )
+    return replace(phase, steps=tuple(steps))

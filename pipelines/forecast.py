@@ -89,9 +89,9 @@ def _planned(
         for name, forecast in before.items()
         if forecast.plan is not None
     }
-    plan = plan_phase(pinned(decided(phase)), versions)
+    plan = plan_phase(pinned(decided(phase), versions), versions)
     if probe and not plan.unchanged and plan.units:
-        plan = settled(plan, lambda chosen: plan_phase(pinned(chosen), versions))
+        plan = settled(plan, lambda chosen: plan_phase(pinned(chosen, versions), versions))
     read = plan if plan.built_on is None else replace(plan, units=plan.built_on.units)
     idle = plan.unchanged or not read.units
     found = None if idle else estimate(read, price, probe=probe)

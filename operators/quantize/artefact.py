@@ -3,12 +3,13 @@
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from operators.errors import TableError
-from operators.quantize.protocol import Artefact
+from operators.errors import ContractError, TableError
+from operators.quantize.protocol import Artefact, Scheme
 from operators.storage import uri as storage
 
 SUFFIX = ".safetensors"
@@ -45,3 +46,15 @@ def unpacked(data: bytes, digest: str, place: str) -> Artefact:
 def fetched(uri: str) -> Artefact:
     """Read an artefact and check it against the digest in its name; empty for an empty URI."""
     return unpacked(storage.read_bytes(uri), named_digest(uri), uri) if uri else {}
+
+
+def check_taken(operator: str, column: str, scheme: Scheme, dim: int, uri: str) -> None:
+    """ContractError where an artefact was not learned from vectors of `dim` values."""
+    if not uri:
+        return
+    try:
+        scheme.apply(np.zeros((0, dim), np.float32), fetched(uri))
+    except ValueError as error:
+        needed = "vectors of as many values as those that it learned from"
+        found = f"vectors of {dim:,} ({error})"
+        raise ContractError(operator, column, needed, found) from error

@@ -77,6 +77,12 @@ class Quantize:
         return self._scheme().learns
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
+        bound = self._bound(schema)
+        dim = self._kept(_dim(schema))
+        learned.check_taken(self.name, "embedding", self._scheme(), dim, self.artefact)
+        return bound
+
+    def _bound(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.embedding(0))
         whole = _dim(schema)
         added = self._scheme().fields(self._kept(whole), learned.named_digest(self.artefact))
@@ -131,7 +137,7 @@ class Quantize:
         if not finite.all():
             matrix = np.where(finite[:, None], matrix, np.float32(0))
         coded = scheme.apply(prefix(matrix, self._kept(matrix.shape[1])), artefact)
-        bound = self.bind(table.schema)
+        bound = self._bound(table.schema)
         given = [coded[name] if name in coded else table[name] for name in bound.names]
         return reject(pa.table(given, schema=bound), ~finite, NOT_FINITE)
 

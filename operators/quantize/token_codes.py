@@ -47,6 +47,8 @@ class QuantizeTokens:
 
     def bind(self, schema: pa.Schema) -> pa.Schema:
         require(self.name, schema, columns.token_vectors(0))
+        dim = columns.dim_of(schema.field(columns.TOKEN_VECTORS))
+        learned.check_taken(self.name, columns.TOKEN_VECTORS, self._codec(), dim, self.artefact)
         return extend(without(schema, columns.TOKEN_VECTORS), self._field(schema))
 
     def fit(self, sample: pa.Table) -> bytes:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.execute import run_pipeline
+from cluster.execute import Result, run_pipeline
 from cluster.local import LocalRunner
 from cluster.progress import Progress
 from cluster.runner import Runner
@@ -18,13 +18,21 @@ from operators.arrays import to_column, to_matrix, whole
 from operators.errors import ContractError
 from operators.mine.dense import describe, open_part
 from operators.mine.pool import Asked
-from operators.quantize.artefact import digest_of, unpacked
+from operators.quantize.artefact import digest_of, fetched, unpacked
 from operators.quantize.codes import decoded
 from operators.quantize.prefix import prefix
 from operators.quantize.quantize import Quantize
 from operators.quantize.registry import SCHEMES
 from pipelines.config import parse
-from tests.pipeline_builders import built, good_rows, lines, rows_of, vectors_phase, write_files
+from tests.pipeline_builders import (
+    built,
+    good_rows,
+    lineage_of,
+    lines,
+    rows_of,
+    vectors_phase,
+    write_files,
+)
 
 ROWS = 60
 MORE: dict[str, dict[str, Any]] = {
@@ -169,7 +177,38 @@ def _vectors(matrix: np.ndarray) -> pa.Table:
 def test_behind_a_model_ranges_are_learned_from_a_sample(floats, tiny_model, capsys):
     phase = vectors_phase(f"{floats}/docs", f"{floats}/one", quantize={"scheme": "int8-dim"})
     run_pipeline(built(tiny_model, vectors=phase), LocalRunner(), Progress())
-    assert "quantize learns from a sample" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "quantize learns from a sample" in told
     artefact = unpacked_of(describe(f"{floats}/one").column.artefact)
     low, high = least_and_greatest(floats)
     assert np.allclose(artefact["offset"], (low + high) / 2, atol=1e-5)
+
+
+def over(folder: Path, model: Path, table: str, **encode: Any) -> Result:
+    """A table of floats brought up to date, and one of their codes."""
+    vectors = vectors_phase(f"{folder}/docs", f"{folder}/of-{table}", encode=encode)
+    vectors["steps"].pop()
+    codes = {
+        "read": {"phase": "floats"},
+        "steps": [{"quantize": {"scheme": "int8-dim"}}],
+        "write": {"table": f"{folder}/{table}"},
+    }
+    pipeline = built(model, floats=vectors, quantized=codes)
+    return run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))[-1]
+
+
+def ranges(result: Result) -> np.ndarray:
+    (step,) = [each for each in lineage_of(result.table)["config"]["steps"] if "quantize" in each]
+    learned = fetched(step["quantize"]["artefact"])
+    return np.stack([learned["offset"], learned["scale"]])
+
+
+def test_vectors_of_another_model_are_coded_by_what_is_learned_from_them(tmp_path, tiny_model):
+    write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 30))})
+    first = ranges(over(tmp_path, tiny_model, "codes"))
+    write_files(f"{tmp_path}/docs", {"b.jsonl": lines(good_rows(30, 60))})
+    assert np.array_equal(ranges(over(tmp_path, tiny_model, "codes")), first)
+    after = ranges(over(tmp_path, tiny_model, "codes", pooling="cls"))
+    fresh = ranges(over(tmp_path, tiny_model, "fresh", pooling="cls"))
+    assert np.allclose(after, fresh, atol=1e-5)
+    assert not np.allclose(after, first, atol=1e-3)

@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from cluster.execute import run_pipeline
+from cluster.local import LocalRunner
+from cluster.progress import Progress
 from operators.measures import MODEL_TOKENS, measured
 from operators.quantize.artefact import fetched, named_digest
+from operators.quantize.quantize import Quantize
 from operators.storage import uri as store
+from operators.text.source import Source
 from pipelines.config import parse
 from pipelines.fit import learned, pin, pinned, sample_for, unfitted
 from pipelines.plan import PhasePlan, plan_phase
-from pipelines.spec import Phase
+from pipelines.spec import Phase, Step, Write
 from tests import kinds
 from tests.pipeline_builders import (
     built,
@@ -26,6 +32,7 @@ from tests.pipeline_builders import (
 )
 
 MEDIAN = {"scheme": "binary", "center": "median"}
+MEDIANS = Step(Quantize(scheme="binary", center="median"))
 
 
 def phase(base, model, quantize=MEDIAN, **parts) -> Phase:
@@ -42,7 +49,7 @@ def phase(base, model, quantize=MEDIAN, **parts) -> Phase:
 
 
 def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
-    return pin(plan.phase, number, learned(plan, number))
+    return pin(plan, number, learned(plan, number))
 
 
 def artefact(found: Phase) -> str:
@@ -90,6 +97,52 @@ def test_two_runs_that_fit_at_once_pin_the_same(store, tiny_model):
         first, second = pool.map(lambda _: fit_and_pin(plan, 2), range(2))
     assert first == second == pinned(before)
     assert named_digest(artefact(first))
+
+
+def test_two_steps_that_learn_are_both_found_pinned(tmp_path, tiny_model):
+    before = phase(str(tmp_path), tiny_model, MEDIAN | {"keep_embedding": True})
+    before = replace(before, steps=(*before.steps, Step(Quantize(scheme="pq", blocks=4))))
+    after = fit_and_pin(plan_phase(fit_and_pin(plan_phase(before), 2)), 3)
+    assert unfitted(after) == []
+    assert pinned(before) == after
+
+
+def vectors_of(base: str, model: object, **parts: object) -> None:
+    """A table of floats, and a table made of that one without a model."""
+    floats = vectors_phase(f"{base}/docs", f"{base}/floats", **parts)
+    floats["steps"].pop()
+    further = {"read": {"phase": "floats"}, "steps": [], "write": {"table": f"{base}/further"}}
+    pipeline = built(model, floats=floats, further=further)
+    run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))
+
+
+@pytest.mark.parametrize("table", ["floats", "further"])
+def test_over_vectors_a_pin_holds_while_rows_come_and_not_for_another_model(
+    tmp_path, tiny_model, table
+):
+    base = str(tmp_path)
+    codes = Phase("codes", Source(uri=f"{base}/{table}"), (MEDIANS,), Write(f"{base}/codes"))
+    write_files(f"{base}/docs", {"a.jsonl": lines(good_rows(0, 40))})
+    vectors_of(base, tiny_model)
+    after = fit_and_pin(plan_phase(codes), 0)
+    assert pinned(codes) == after
+    write_files(f"{base}/docs", {"b.jsonl": lines(good_rows(40, 60))})
+    vectors_of(base, tiny_model)
+    assert pinned(codes) == after
+    vectors_of(base, tiny_model, encode={"pooling": "cls"})
+    assert unfitted(pinned(codes)) == [0]
+
+
+def test_a_phase_is_pinned_by_the_version_that_it_reads(tmp_path, tiny_model):
+    base = str(tmp_path)
+    write_files(f"{base}/docs", {"a.jsonl": lines(good_rows(0, 40))})
+    codes = Phase("codes", Source(phase="floats"), (MEDIANS,), Write(f"{base}/codes"))
+    vectors_of(base, tiny_model)
+    old = {"floats": (f"{base}/floats", 0)}
+    after = fit_and_pin(plan_phase(codes, old), 0)
+    vectors_of(base, tiny_model, encode={"pooling": "cls"})
+    assert pinned(codes, old) == after
+    assert unfitted(pinned(codes, {"floats": (f"{base}/floats", 1)})) == [0]
 
 
 @pytest.fixture(scope="module")

@@ -125,9 +125,8 @@ def test_what_holds_no_vectors_is_refused(tmp_path):
         step.bind(pa.schema([columns.ID]))
     with pytest.raises(ContractError, match=r"no 'corpusmill.dim' there"):
         step.bind(pa.schema([pa.field("embedding", pa.list_(pa.float32()))]))
-    median = Quantize(scheme="binary", center="median", artefact="/x/0f.safetensors")
     with pytest.raises(ContractError, match="binary codes with a fitted artefact"):
-        step.bind(median.bind(table_of(MATRIX).schema))
+        step.bind(pa.schema([columns.ID, columns.bits(10, "binary", "0f")]))
 
 
 def test_an_artefact_of_another_map_or_none_is_refused(tmp_path):

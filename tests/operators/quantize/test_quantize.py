@@ -15,7 +15,7 @@ from operators.errors import ContractError, TableError
 from operators.quantize.artefact import SUFFIX, digest_of
 from operators.quantize.codes import FINEST_FIRST, decoded
 from operators.quantize.quantize import NOT_FINITE, Quantize
-from operators.quantize.registry import SCHEMES
+from operators.quantize.registry import SCHEMES, scheme_class
 
 MATRIX = np.random.default_rng(0).standard_normal((30, 10)).astype(np.float32)
 MATRIX /= np.linalg.norm(MATRIX, axis=1, keepdims=True)
@@ -207,6 +207,16 @@ def test_a_changed_artefact_is_refused_before_a_row_is_coded(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     with pytest.raises(TableError, match="its bytes have digest"), step.open():
         pass
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if scheme_class(name)().learns])
+def test_what_was_learned_from_vectors_of_another_length_is_refused_when_it_is_bound(
+    scheme, steps
+) -> None:
+    wide = table_of(np.hstack([MATRIX, MATRIX]))
+    with pytest.raises(ContractError, match=r"has vectors of 20 \(.*\)"):
+        steps[scheme].bind(wide.schema)
+    assert replace(steps[scheme], dims=10).bind(wide.schema)
 
 
 def test_a_vector_column_must_be_there_and_say_its_dimensions() -> None:

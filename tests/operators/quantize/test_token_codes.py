@@ -6,7 +6,7 @@ import pytest
 
 from operators import columns
 from operators.arrays import ragged_column, to_column
-from operators.errors import TableError
+from operators.errors import ContractError, TableError
 from operators.quantize.artefact import digest_of
 from operators.quantize.codes import decoded
 from operators.quantize.quantize import Quantize
@@ -81,3 +81,12 @@ def test_what_another_fit_learned_is_refused(tmp_path, vectors):
     _, other = coded(tmp_path, vectors, nbits=4)
     with pytest.raises(TableError, match="its bytes have digest"):
         restored(out, other)
+
+
+def test_what_was_learned_from_vectors_of_another_length_is_refused_when_it_is_bound(
+    tmp_path, vectors
+):
+    _, learned = coded(tmp_path, vectors)
+    step = QuantizeTokens(artefact=str(tmp_path / f"{digest_of(learned)}.safetensors"))
+    with pytest.raises(ContractError, match=r"has vectors of 16 \(.*"):
+        step.bind(pa.schema([columns.ID, columns.token_vectors(16)]))
