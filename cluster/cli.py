@@ -85,6 +85,7 @@ def run(  # noqa: PLR0913 - the command's options
     limit: options.Limit = 0,
     yes: options.Yes = False,
     rerun: options.Rerun = False,
+    refit: options.Refit = False,
     date: Annotated[
         str, typer.Option(help="Logical date of a scheduled run: an ISO date its commit records.")
     ] = "",
@@ -100,7 +101,7 @@ def run(  # noqa: PLR0913 - the command's options
     """Run a config's phases and commit their tables."""
     from cluster import commands
 
-    asked = commands.asked_for(rerun=rerun, date=date, force=force)
+    asked = commands.asked_for(rerun=rerun, refit=refit, date=date, force=force)
     pipeline = commands.loaded(config, changes, limit)
     chosen = commands.runner_named(
         runner, address, no_progress, ray_logs=ray_logs, allow_insecure=allow_insecure

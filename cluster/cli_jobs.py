@@ -56,6 +56,7 @@ def submit(  # noqa: PLR0913 - the command's options
     limit: options.Limit = 0,
     yes: options.Yes = False,
     rerun: options.Rerun = False,
+    refit: options.Refit = False,
     force: options.Force = None,
     no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
     log_json: options.LogJson = False,
@@ -68,7 +69,7 @@ def submit(  # noqa: PLR0913 - the command's options
     from cluster.run_options import Options
 
     wanted = Options(
-        tuple(changes or ()), limit, yes, rerun, force, no_progress, log_json, ray_logs
+        tuple(changes or ()), limit, yes, rerun, force, no_progress, log_json, ray_logs, refit
     )
     timing = ordering.Timing(date, cron, timezone)
     order = ordering.ordered(

@@ -14,6 +14,9 @@ Limit = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask above the budget, nor stop at it.")]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Repeat work that is done.")]
+Refit = Annotated[
+    bool, typer.Option("--refit", help="Learn anew what codecs and heads keep from an earlier run.")
+]
 Force = Annotated[
     str | None,
     typer.Option("--force-publish", help="Publish whatever the gate says; why, in words."),

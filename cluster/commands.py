@@ -36,14 +36,16 @@ def loaded(config: str, overrides: list[str] | None, limit: int) -> Pipeline:
     return replace(_limited(load(config, overrides or ()), limit), name=Path(config).stem)
 
 
-def asked_for(*, rerun: bool = False, date: str = "", force: str | None = None) -> Asked:
+def asked_for(
+    *, rerun: bool = False, refit: bool = False, date: str = "", force: str | None = None
+) -> Asked:
     """How a run was asked for; ConfigError for a date that is none or a force without reason."""
     nonce = uuid.uuid4().hex if rerun else ""
     if force is None:
-        return Asked(nonce=nonce, date=logical(date))
+        return Asked(nonce=nonce, date=logical(date), refit=refit)
     if not force.strip():
         raise ConfigError(("--force-publish: say why in a few words; the commit records them",))
-    return Asked(nonce, logical(date), forced_by=whoever(), forced_because=force.strip())
+    return Asked(nonce, logical(date), whoever(), force.strip(), refit)
 
 
 def run(pipeline: Pipeline, runner: Runner, asked: Asked, *, yes: bool, lease: bool) -> None:

@@ -1,5 +1,6 @@
 """Run a pipeline: plan each phase, do what is pending, remove duplicates, publish."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,12 +9,12 @@ from cluster.runner import Runner
 from cluster.working import Done, build_on, work_anew
 from operators.storage.race import refuse_careless_store
 from pipelines.choice import choose, decided, pin_choice, undecided
-from pipelines.fit import learned, pin, pinned, unfitted
+from pipelines.fit import FEW_ROWS, Learned, learned, pin, pinned, unfitted
 from pipelines.fit_parts import learned_by_parts, learns_by_parts
 from pipelines.gate import Counts
 from pipelines.plan import PhasePlan, plan_phase
 from pipelines.publish import publish
-from pipelines.spec import BY_HAND, Asked, Pipeline, Step
+from pipelines.spec import BY_HAND, Asked, Phase, Pipeline, Step
 from pipelines.update import FROM_NOTHING, Update
 
 
@@ -41,7 +42,7 @@ def run_pipeline(
     with progress.over([phase.name for phase in pipeline.phases]):
         for phase in pipeline.phases:
             progress.say("planning", {"phase": phase.name})
-            plan = plan_phase(pinned(decided(phase), versions), versions, asked)
+            plan = plan_phase(_recalled(decided(phase), versions, asked), versions, asked)
             if plan.nothing_to_do:
                 result = _unchanged(plan, progress)
             else:
@@ -114,8 +115,13 @@ def _decided(
         progress.say(
             f"{name}: {choice} is the fastest here, and stays for this table", _about(plan)
         )
-        plan = plan_phase(pinned(phase, versions), versions, plan.asked)
+        plan = plan_phase(_recalled(phase, versions, plan.asked), versions, plan.asked)
     return plan
+
+
+def _recalled(phase: Phase, versions: Mapping[str, tuple[str, int]], asked: Asked) -> Phase:
+    """The phase with what its table has learned before, unless that is to be learned anew."""
+    return phase if asked.refit else pinned(phase, versions)
 
 
 def _fitted(
@@ -133,8 +139,17 @@ def _fitted(
         else:
             progress.say(f"{name} learns from a sample", _about(plan))
             found = runner.on_worker(_Fit(plan), plan.phase.steps[: steps[0] + 1])
-        plan = plan_phase(pin(plan, steps[0], found), versions, plan.asked)
+        _tell_rows(name, found, plan, progress)
+        phase = pin(plan, steps[0], found.artefact, anew=plan.asked.refit)
+        plan = plan_phase(phase, versions, plan.asked)
     return plan
+
+
+def _tell_rows(name: str, found: Learned, plan: PhasePlan, progress: Progress) -> None:
+    told, few = f"{name} learned from {found.rows:,} rows", found.rows < FEW_ROWS
+    if few:
+        told += " only, and the table keeps that; `run --refit` learns anew once there are more"
+    progress.say(told, _about(plan), logging.WARNING if few else logging.INFO)
 
 
 def _about(plan: PhasePlan) -> dict[str, object]:
@@ -157,7 +172,7 @@ class _Fit:
 
     plan: PhasePlan
 
-    def __call__(self, steps: tuple[Step, ...]) -> bytes:
+    def __call__(self, steps: tuple[Step, ...]) -> Learned:
         return learned(_with(self.plan, steps), len(steps) - 1)
 
 

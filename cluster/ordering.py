@@ -56,7 +56,7 @@ def _scheduled(timing: Timing, options: Options) -> tuple[str, list[str]]:
     from cluster.cron import cron
 
     given = {"--date": timing.date, "--limit": options.limit, "--rerun": options.rerun}
-    given["--force-publish"] = options.force is not None
+    given |= {"--refit": options.refit, "--force-publish": options.force is not None}
     if meant := [name for name, value in given.items() if value]:
         raise ConfigError((f"--cron: what is due runs as the config says; leave out {meant[0]}",))
     last = cron(timing.cron, timing.zone).last(datetime.now(UTC))

@@ -19,6 +19,7 @@ class Options:
     no_progress: int = NO_PROGRESS_SECONDS
     log_json: bool = False
     ray_logs: bool = False
+    refit: bool = False
 
     def words(self) -> Iterator[str]:
         """The same on a command line."""
@@ -26,7 +27,7 @@ class Options:
             yield from ("--set", each)
         if self.limit:
             yield from ("--limit", str(self.limit))
-        for flag in ("yes", "rerun", "log_json", "ray_logs"):
+        for flag in ("yes", "rerun", "refit", "log_json", "ray_logs"):
             if getattr(self, flag):
                 yield f"--{flag.replace('_', '-')}"
         if self.no_progress != NO_PROGRESS_SECONDS:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,22 @@ from pipelines.work import Job, open_steps
 SAMPLE_ROWS = 10_000
 TOKEN_VECTORS = 1 << 18
 """Vectors of tokens that are a whole sample, however few rows they are."""
+FEW_ROWS = 256
+"""A byte names as many words: from fewer rows a codec learns nothing that should last."""
 _FIRST = 64
 """Rows by which it is found how many vectors a row becomes: a document may hold thousands."""
 
 Versions = Mapping[str, tuple[str, int]]
 """Table and version that each earlier phase committed."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a step learned."""
+
+    artefact: bytes
+    rows: int
+    """Of its input, from which it did."""
 
 
 def unfitted(phase: Phase) -> list[int]:
@@ -54,18 +65,24 @@ def pinned(phase: Phase, versions: Versions | None = None) -> Phase:
     return phase
 
 
-def learned(plan: PhasePlan, number: int) -> bytes:
+def learned(plan: PhasePlan, number: int) -> Learned:
     """What one step learns from a sample of the plan's source; nothing is written."""
     operator = plan.phase.steps[number].operator
     assert isinstance(operator, Fitted)
-    return operator.fit(sample_for(plan.job, plan.units, number))
+    sample = sample_for(plan.job, plan.units, number)
+    return Learned(operator.fit(sample), len(sample))
 
 
-def pin(plan: PhasePlan, number: int, found: bytes) -> Phase:
-    """The phase with what a step learned, stored; where another run was first, with that one's."""
+def pin(plan: PhasePlan, number: int, found: bytes, *, anew: bool = False) -> Phase:
+    """The phase with what a step learned, stored; where another run was first, with that one's.
+
+    `anew`: it takes the place of what is pinned.
+    """
     name, uri = digest_of(found), _pin(plan.phase, number, plan.source, {})
     store.create_bytes(_artefact(plan.phase, name), found)
-    if not store.create_bytes(uri, name.encode()):
+    if anew:
+        store.write_bytes(uri, name.encode())
+    elif not store.create_bytes(uri, name.encode()):
         name = store.read_bytes(uri).decode()
     return _with(plan.phase, number, name)
 

@@ -87,7 +87,7 @@ class Phase:
 
 @plain(frozen=True)
 class Asked:
-    """How a run was asked for; nothing of it decides what the table holds."""
+    """How a run was asked for; what it decides of the table shows in a fingerprint."""
 
     nonce: str = ""
     """Makes a new run of work that is done."""
@@ -97,6 +97,8 @@ class Asked:
     """Who publishes whatever the gate says; empty: the gate decides."""
     forced_because: str = ""
     """Their reason."""
+    refit: bool = False
+    """Steps learn anew what they have learned before."""
 
 
 BY_HAND = Asked()

@@ -56,5 +56,5 @@ def check_taken(operator: str, column: str, scheme: Scheme, dim: int, uri: str) 
         scheme.apply(np.zeros((0, dim), np.float32), fetched(uri))
     except ValueError as error:
         needed = "vectors of as many values as those that it learned from"
-        found = f"vectors of {dim:,} ({error})"
+        found = f"vectors of {dim:,} ({error}); `run --refit` learns anew"
         raise ContractError(operator, column, needed, found) from error

@@ -158,7 +158,7 @@ class Dse:
         if "taught_by" in head and head["taught_by"].tobytes().decode() != self.taught_by:
             problem = f"it was fitted on another teacher than {self.taught_by}"
         if problem:
-            raise TableError(self.artefact, f"{problem}; set another seed to fit anew")
+            raise TableError(self.artefact, f"{problem}; `run --refit` fits anew")
         return head
 
     def _score(self, head: Artefact, table: pa.Table) -> pa.Table:

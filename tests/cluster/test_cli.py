@@ -76,6 +76,23 @@ def test_a_run_can_be_limited_and_changed_for_once(tmp_path, tiny_model, cli):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_codec_that_learned_from_few_rows_says_so_and_learns_anew_when_asked(
+    tmp_path, tiny_model, cli
+):
+    docs = write_files(str(tmp_path / "docs"), {"a.jsonl": lines(good_rows(0, 5))})
+    place, codec = tmp_path / "config.yaml", {"scheme": "int8-dim"}
+    phase = vectors_phase(docs, str(tmp_path / "out"), quantize=codec)
+    place.write_text(config(tiny_model, vectors=phase))
+    code, _, err = cli("run", str(place))
+    assert code == 0
+    assert "quantize learned from 5 rows only" in err
+    assert "nothing changed" in cli("run", str(place), "--refit")[1]
+    write_files(docs, {"b.jsonl": lines(good_rows(5, 300))})
+    code, out, err = cli("run", str(place), "--refit")
+    assert (code, "quantize learned from 300 rows\n" in err) == (0, True)
+    assert out.startswith("vectors: version 1 of ")
+
+
 def test_a_table_is_shown_in_words_and_as_json(standing, cli):
     code, out, _ = cli("table", "show", standing)
     assert code == 0

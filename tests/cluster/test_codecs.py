@@ -23,6 +23,7 @@ from operators.quantize.codes import decoded
 from operators.quantize.prefix import prefix
 from operators.quantize.quantize import Quantize
 from operators.quantize.registry import SCHEMES
+from pipelines import spec
 from pipelines.config import parse
 from tests.pipeline_builders import (
     built,
@@ -179,12 +180,18 @@ def test_behind_a_model_ranges_are_learned_from_a_sample(floats, tiny_model, cap
     run_pipeline(built(tiny_model, vectors=phase), LocalRunner(), Progress())
     told = capsys.readouterr().err
     assert "quantize learns from a sample" in told
+    assert "warning: quantize learned from 60 rows only, and the table keeps that" in told
     artefact = unpacked_of(describe(f"{floats}/one").column.artefact)
     low, high = least_and_greatest(floats)
     assert np.allclose(artefact["offset"], (low + high) / 2, atol=1e-5)
 
 
-def over(folder: Path, model: Path, table: str, **encode: Any) -> Result:
+REFIT = spec.Asked(refit=True)
+
+
+def over(
+    folder: Path, model: Path, table: str, asked: spec.Asked = spec.BY_HAND, **encode: Any
+) -> Result:
     """A table of floats brought up to date, and one of their codes."""
     vectors = vectors_phase(f"{folder}/docs", f"{folder}/of-{table}", encode=encode)
     vectors["steps"].pop()
@@ -194,7 +201,7 @@ def over(folder: Path, model: Path, table: str, **encode: Any) -> Result:
         "write": {"table": f"{folder}/{table}"},
     }
     pipeline = built(model, floats=vectors, quantized=codes)
-    return run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))[-1]
+    return run_pipeline(pipeline, LocalRunner(), Progress(quiet=True), asked)[-1]
 
 
 def ranges(result: Result) -> np.ndarray:
@@ -212,3 +219,35 @@ def test_vectors_of_another_model_are_coded_by_what_is_learned_from_them(tmp_pat
     fresh = ranges(over(tmp_path, tiny_model, "fresh", pooling="cls"))
     assert np.allclose(after, fresh, atol=1e-5)
     assert not np.allclose(after, first, atol=1e-3)
+
+
+def test_a_refit_learns_from_the_rows_of_today_and_later_runs_keep_that(tmp_path, tiny_model):
+    write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 1))})
+    over(tmp_path, tiny_model, "codes")
+    write_files(f"{tmp_path}/docs", {"b.jsonl": lines(good_rows(1, 60))})
+    kept = over(tmp_path, tiny_model, "codes")
+    same = rows_of(kept.table)["codes"].to_pylist()
+    assert same == [same[0]] * 60  # ranges of one row
+    after = over(tmp_path, tiny_model, "codes", REFIT)
+    assert after.version == 2
+    fresh = over(tmp_path, tiny_model, "fresh")
+    assert np.allclose(ranges(after), ranges(fresh), atol=1e-5)
+    assert len({tuple(row) for row in rows_of(after.table)["codes"].to_pylist()}) > 1
+    assert over(tmp_path, tiny_model, "codes").counts is None
+    again = over(tmp_path, tiny_model, "codes", REFIT)
+    assert (again.counts, again.version) == (None, 2)
+
+
+def test_a_refit_codes_the_floats_that_were_kept_and_encodes_nothing(tmp_path, tiny_model):
+    codec = {"scheme": "int8-dim", "keep_embedding": True}
+    phase = vectors_phase(f"{tmp_path}/docs", f"{tmp_path}/vectors", quantize=codec)
+    pipeline = built(tiny_model, vectors=phase)
+    write_files(f"{tmp_path}/docs", {"a.jsonl": lines(good_rows(0, 5))})
+    run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))
+    write_files(f"{tmp_path}/docs", {"b.jsonl": lines(good_rows(5, 40))})
+    (before,) = run_pipeline(pipeline, LocalRunner(), Progress(quiet=True))
+    old = ranges(before)
+    (after,) = run_pipeline(pipeline, LocalRunner(), Progress(quiet=True), REFIT)
+    assert after.counts is not None
+    assert (after.version, after.counts.tokens, len(rows_of(after.table))) == (2, 0, 40)
+    assert not np.allclose(ranges(after), old, atol=1e-3)

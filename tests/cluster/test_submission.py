@@ -52,13 +52,14 @@ def test_the_command_on_the_cluster_is_the_run_that_was_asked_for(config):
         limit=7,
         yes=True,
         rerun=True,
+        refit=True,
         force="why not",
     )
     told, forced = list(order.command), order.command.index("--force-publish") + 1
     assert told.pop(forced).startswith("why not (submitted by ")
     assert told == [
         *("corpusmill", "run", "nightly.yaml", "--set", "phases.rows.read.limit=2"),
-        *("--limit", "7", "--yes", "--rerun", "--force-publish"),
+        *("--limit", "7", "--yes", "--rerun", "--refit", "--force-publish"),
         *("--date", "2026-11-22T02:00:00Z", "--runner", "ray", "--address", "auto"),
     ]
     assert order.name == "nightly-20261122T020000Z"
@@ -92,7 +93,8 @@ def test_a_job_by_a_cron_runs_what_is_due_and_is_named_by_the_newest_date(config
 
 
 @pytest.mark.parametrize(
-    "options", [Options(limit=3), Options(rerun=True), Options(force="because")]
+    "options",
+    [Options(limit=3), Options(rerun=True), Options(refit=True), Options(force="because")],
 )
 def test_a_job_by_a_cron_takes_no_option_of_a_single_run(config, options):
     with pytest.raises(ConfigError, match="leave out --"):

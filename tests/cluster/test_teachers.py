@@ -15,6 +15,7 @@ from operators.distil.teachers import fingerprints_of
 from operators.errors import CorpusmillError
 from operators.storage.table import Table
 from pipelines.config import parse
+from pipelines.spec import BY_HAND, Asked
 from tests.lake import Lake
 from tests.pipeline_builders import lineage_of, rows_of
 from tests.tiny_heads import build_colbert
@@ -30,7 +31,9 @@ def mined(embedded: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def run(lake: Lake, table: str, steps: list[dict[str, Any]], unit_bytes: int = 0) -> pa.Table:
+def run(
+    lake: Lake, table: str, steps: list[dict[str, Any]], unit_bytes: int = 0, asked: Asked = BY_HAND
+) -> pa.Table:
     """The rows that a phase makes of the mined ones, by query and document."""
     phase = {
         "read": {"uri": lake.table("negatives"), "unit_bytes": unit_bytes},
@@ -39,7 +42,7 @@ def run(lake: Lake, table: str, steps: list[dict[str, Any]], unit_bytes: int = 0
     }
     models = {"teacher": {"path": str(lake.teacher)}, "tiny": {"path": str(lake.encoder)}}
     pipeline = parse(yaml.safe_dump({"models": models, "phases": {"scores": phase}}))
-    run_pipeline(pipeline, runner_named("local", ""), Progress())
+    run_pipeline(pipeline, runner_named("local", ""), Progress(), asked)
     return rows_of(lake.table(table)).sort_by([("query_id", "ascending"), ("doc_id", "ascending")])
 
 
@@ -99,8 +102,10 @@ def test_a_head_learns_a_teacher_from_stored_vectors_and_scores_deeper_mining(mi
     assert fingerprints_of(beside, ("dse",)) == (teacher,)
     run(mined, "of-other", [{"teach": {"teacher": "bi-encoder", "model": "tiny", "max_length": 8}}])
     moved = {**dse, "scores": {"uri": mined.table("of-other")}}
-    with pytest.raises(CorpusmillError, match=r"fitted on another teacher .* set another seed"):
+    with pytest.raises(
+        CorpusmillError, match=r"fitted on another teacher .* `run --refit` fits anew"
+    ):
         run(lake, "cheap", [{"dse": moved}])
     assert Table(lake.table("cheap")).version() == 1
-    run(lake, "cheap", [{"dse": {**moved, "seed": 2}}])
+    run(lake, "cheap", [{"dse": moved}], asked=Asked(refit=True))
     assert len(set(rows_of(lake.table("cheap"))["teacher"].to_pylist())) == 3

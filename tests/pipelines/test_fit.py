@@ -49,7 +49,7 @@ def phase(base, model, quantize=MEDIAN, **parts) -> Phase:
 
 
 def fit_and_pin(plan: PhasePlan, number: int) -> Phase:
-    return pin(plan, number, learned(plan, number))
+    return pin(plan, number, learned(plan, number).artefact)
 
 
 def artefact(found: Phase) -> str:
@@ -105,6 +105,16 @@ def test_two_steps_that_learn_are_both_found_pinned(tmp_path, tiny_model):
     after = fit_and_pin(plan_phase(fit_and_pin(plan_phase(before), 2)), 3)
     assert unfitted(after) == []
     assert pinned(before) == after
+
+
+def test_what_is_learned_anew_takes_the_place_of_what_was_pinned(store, tiny_model):
+    before = phase(store, tiny_model)
+    first = fit_and_pin(plan_phase(before), 2)
+    write_files(before.read.uri, {"d.jsonl": lines(good_rows(100, 150))})
+    plan = plan_phase(before)
+    again = pin(plan, 2, learned(plan, 2).artefact, anew=True)
+    assert artefact(again) != artefact(first)
+    assert pinned(before) == again
 
 
 def vectors_of(base: str, model: object, **parts: object) -> None:

@@ -88,5 +88,5 @@ def test_what_was_learned_from_vectors_of_another_length_is_refused_when_it_is_b
 ):
     _, learned = coded(tmp_path, vectors)
     step = QuantizeTokens(artefact=str(tmp_path / f"{digest_of(learned)}.safetensors"))
-    with pytest.raises(ContractError, match=r"has vectors of 16 \(.*"):
+    with pytest.raises(ContractError, match=r"has vectors of 16 \(.*; `run --refit` learns anew"):
         step.bind(pa.schema([columns.ID, columns.token_vectors(16)]))
