@@ -1,13 +1,16 @@
 """Run a pipeline: plan each phase, do what is pending, remove duplicates, publish."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import pyarrow as pa
 
 from cluster.progress import Progress
 from cluster.runner import Runner
 from cluster.working import Done, build_on, work_anew
 from operators.storage.race import refuse_careless_store
+from pipelines.ahead import check_later, sure_to_run
 from pipelines.choice import choose, decided, pin_choice, undecided
 from pipelines.fit import FEW_ROWS, Learned, learned, pin, pinned, unfitted
 from pipelines.fit_parts import learned_by_parts, learns_by_parts
@@ -35,18 +38,26 @@ def run_pipeline(
 ) -> list[Result]:
     """Run every phase in order; each commits one version or says that nothing changed.
 
-    The runner is started only when a phase has something to do.
+    The runner is started only when a phase has something to do, and the first that has waits for
+    the later ones to be looked at: what they would be refused for is raised before any work.
     """
     results: list[Result] = []
     versions: dict[str, tuple[str, int]] = {}
+    columns: dict[str, pa.Schema] = {}
+    begun = False
     with progress.over([phase.name for phase in pipeline.phases]):
-        for phase in pipeline.phases:
+        for number, phase in enumerate(pipeline.phases, 1):
             progress.say("planning", {"phase": phase.name})
             plan = plan_phase(_recalled(decided(phase), versions, asked), versions, asked)
+            columns[phase.name] = plan.schemas[-1]
             if plan.nothing_to_do:
                 result = _unchanged(plan, progress)
             else:
-                result = run_phase(plan, runner, progress, versions)
+                later = () if begun else pipeline.phases[number:]
+                check_later(plan, later, columns)
+                coming = [each.steps for each in sure_to_run(plan, later)]
+                result = run_phase(plan, runner, progress, versions, coming)
+                begun = True
             versions[phase.name] = (result.table, result.version)
             results.append(result)
     return results
@@ -57,13 +68,17 @@ def run_phase(
     runner: Runner,
     progress: Progress,
     versions: Mapping[str, tuple[str, int]],
+    coming: Sequence[Sequence[Step]] = (),
 ) -> Result:
-    """Do one phase's work and publish it; raises what refused it, the old version intact."""
+    """Do one phase's work and publish it; raises what refused it, the old version intact.
+
+    `coming` are the steps of later phases, which must fit as well.
+    """
     write = plan.phase.write
     if not write.allow_careless_store:
         refuse_careless_store(write.table)
     progress.say(f"starting the {runner.name} runner", _about(plan))
-    with runner.started(), runner.fitting(plan.phase.steps):
+    with runner.started(), runner.fitting(plan.phase.steps, coming):
         plan = _decided(plan, runner, progress, versions)
         plan = _fitted(plan, runner, progress, versions)
         if plan.nothing_to_do:  # what was learned anew is what was learned before

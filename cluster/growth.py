@@ -16,15 +16,21 @@ _LOOK = 1.0
 
 
 @contextmanager
-def grown(steps: Sequence[Step], patience: float) -> Iterator[None]:
+def grown(
+    steps: Sequence[Step], patience: float, later: Sequence[Sequence[Step]] = ()
+) -> Iterator[None]:
     """Hold the cluster at a size that fits the pools; PreflightError when it does not get there.
 
     Ray Data's own pools do not make a cluster grow once they have their least workers, so the most
     are asked of the autoscaler beforehand, and given back at the end. Fixed pools ask for nothing.
+    No patience means a cluster that never grows. Phases `later` must fit as well, up to the first
+    that makes the cluster grow: what it will be then, nothing tells.
     """
-    growing = [s for s in steps if s.operator.loads_model and s.resources.least < s.resources.most]
-    if not growing:
-        check_fit(steps, nodes())
+    for each in (steps, *later):
+        if patience and _ranges(each):
+            break
+        check_fit(each, nodes())
+    if not (patience and _ranges(steps)):
         yield
         return
     from ray.autoscaler.sdk import request_resources
@@ -42,6 +48,13 @@ def nodes() -> list[Node]:
     """The living nodes, as Ray tells of them."""
     found: Any = ray.nodes()  # type: ignore[no-untyped-call]
     return [Node(node["Resources"], node["Labels"]) for node in found if node["Alive"]]
+
+
+def _ranges(steps: Sequence[Step]) -> bool:
+    """Whether one of the pools has a range of workers."""
+    return any(
+        step.operator.loads_model and step.resources.least < step.resources.most for step in steps
+    )
 
 
 def _bundles(steps: Sequence[Step]) -> tuple[list[dict[str, float]], list[dict[str, str]]]:

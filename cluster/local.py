@@ -39,7 +39,9 @@ class LocalRunner:
     no_progress_seconds: int = NO_PROGRESS_SECONDS
     """A unit that runs alone is given up after so long."""
 
-    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+    def fitting(
+        self, steps: Sequence[Step], later: Sequence[Sequence[Step]] = ()
+    ) -> AbstractContextManager[None]:
         """One process always fits."""
         return nullcontext()
 

@@ -71,9 +71,11 @@ class RayRunner:
         with settings.connected(self.address, self.tuning):
             yield
 
-    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+    def fitting(
+        self, steps: Sequence[Step], later: Sequence[Sequence[Step]] = ()
+    ) -> AbstractContextManager[None]:
         """Have the nodes that the pools need beside one CPU for reading and writing."""
-        return grown(steps, self.tuning.scale_up_seconds)
+        return grown(steps, self.tuning.scale_up_seconds, later)
 
     def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Stream the units; outcomes come in the order they finish."""

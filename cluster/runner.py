@@ -39,8 +39,13 @@ class Runner(Protocol):
         """How a user calls it."""
         ...
 
-    def fitting(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
-        """Hold what these steps need; PreflightError when they cannot all run."""
+    def fitting(
+        self, steps: Sequence[Step], later: Sequence[Sequence[Step]] = ()
+    ) -> AbstractContextManager[None]:
+        """Hold what these steps need; PreflightError when they cannot all run.
+
+        So too where the steps of a later phase never can.
+        """
         ...
 
     def started(self) -> AbstractContextManager[None]:

@@ -63,6 +63,12 @@ def step_identity(operator: Operator) -> dict[str, Any]:
     return identity
 
 
+def check_backend(operator: Operator) -> None:
+    """ConfigError where what computes an operator's vectors or logits is not installed."""
+    if operator.loads_model:
+        _backend(str(getattr(operator, "backend", None) or "torch"))
+
+
 def run_key(recipe_fingerprint: str, snapshot: str, parent: int, nonce: str = "") -> str:
     """The key of a run: same recipe, same source, same parent version, same key."""
     return digest([recipe_fingerprint, snapshot, parent, nonce])

@@ -60,6 +60,13 @@ def forecasts(pipeline: Pipeline, *, probe: bool) -> Iterator[Forecast]:
         yield forecast
 
 
+def bound(phase: Phase, committed: pa.Schema | None) -> tuple[pa.Schema, ...]:
+    """The schemas of a phase that reads a table of those columns, or (None) a source of its own."""
+    if committed is None:
+        return bind(list_source(phase.read).schema, placed(phase.steps))
+    return bind(_columns(phase, committed), placed(phase.steps))
+
+
 def _awaits(phase: Phase, before: Mapping[str, Forecast]) -> bool:
     """Whether a step reads, beside its input, what an earlier phase has yet to commit."""
     named = {found.phase for step in phase.steps for found in besides(step.operator)}
@@ -68,15 +75,12 @@ def _awaits(phase: Phase, before: Mapping[str, Forecast]) -> bool:
 
 def _bound(phase: Phase, source: Forecast | None) -> Forecast:
     """Columns only: a table that the steps need is not there to be asked."""
-    if source is None:
-        return Forecast(
-            phase, bind(list_source(phase.read).schema, placed(phase.steps))[-1], None, None
-        )
-    return Forecast(phase, bind(_columns(phase, source), placed(phase.steps))[-1], None, None)
+    committed = None if source is None else source.schema
+    return Forecast(phase, bound(phase, committed)[-1], None, None)
 
 
-def _columns(phase: Phase, source: Forecast) -> pa.Schema:
-    schema = stored(source.schema)
+def _columns(phase: Phase, committed: pa.Schema) -> pa.Schema:
+    schema = stored(committed)
     named = with_defaults(phase.read, "delta", as_it_is="text" not in schema.names)
     return source_schema(named, schema)
 
@@ -99,7 +103,7 @@ def _planned(
 
 
 def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> Forecast:
-    schema = bind(_columns(phase, source), placed(phase.steps))[-1]
+    schema = bound(phase, source.schema)[-1]
     earlier = source.found
     if earlier is None or not earlier.sample.complete or not len(earlier.sample.good):
         return Forecast(phase, schema, None, None)

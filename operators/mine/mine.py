@@ -27,7 +27,7 @@ from operators.mine.selection import Selection
 from operators.mine.sources import Bm25, Dense, Late, Lexical
 from operators.mine.summary import summary
 from operators.mine.texts import check_by_id, texts_behind
-from operators.storage.uri import absolute
+from operators.storage.uri import absolute, list_files
 from operators.text.source import Source
 
 if TYPE_CHECKING:
@@ -155,14 +155,11 @@ class Mine:
         require(self.name, schema, columns.ID, columns.CONTENT_HASH, *places)
         for each in self.tables:
             each_source.check_queries(each, schema)
+        self._check_there()
         return NEGATIVES
 
     def settled(self, around: Around) -> Self:
         """Tables pinned, texts found, judgments digested; refuses what cannot be searched."""
-        if self.bm25 is not None:
-            each_source.check_installed("bm25s", "bm25")
-        if any(each.approximate for each in self.dense):
-            each_source.check_installed("faiss", "approximate")
         dense = tuple(each_source.settled(each, around) for each in self.dense)
         lexical = tuple(each_source.settled(each, around) for each in self.lexical)
         late = tuple(each_source.settled(each, around) for each in self.late)
@@ -187,6 +184,15 @@ class Mine:
             qrels=replace(self.qrels, uri=absolute(self.qrels.uri)),
             judgments=self.qrels.digest(),
         )
+
+    def _check_there(self) -> None:
+        """What no phase makes, packages and judgments, is looked for; the plan reads these."""
+        if self.bm25 is not None:
+            each_source.check_installed("bm25s", "bm25")
+        if any(each.approximate for each in self.dense):
+            each_source.check_installed("faiss", "approximate")
+        if not self.judgments:
+            list_files(absolute(self.qrels.uri))
 
     def _with_texts(self, around: Around, first: Beside | None) -> Self:
         """The documents' texts where the config names them, else behind the first table."""

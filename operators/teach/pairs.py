@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from operators import columns
 from operators.arrays import whole
-from operators.base import STRICT, Resources, Transform
+from operators.base import STRICT, Operator, Resources, Transform
 from operators.beside import Around, Beside
 from operators.contract import extend, require, without
 from operators.errors import ConfigError
@@ -91,23 +91,25 @@ class Pairs:
         """Small with texts: those of a row's pairs take many times the bytes of the row."""
         return (64 << 10, 1 << 20) if self.texts else (16 << 20, 16 << 20)
 
-    def settled(self, around: Around) -> Self:
-        """The step with the sources of its texts, its teachers, and what its table holds."""
-        steps = [step for step in around.following if isinstance(step, Scoring)]
+    def followed(self, following: tuple[Operator, ...]) -> Self:
+        """The step with the columns that the teachers behind it read."""
+        steps = _teachers(following)
         if not steps:
             raise ConfigError(("pairs: no teach step follows it",))
+        return replace(self, answer=_answer(steps), texts=any(step.reads_texts for step in steps))
+
+    def settled(self, around: Around) -> Self:
+        """The step with the sources of its texts, its teachers, and what its table holds."""
+        step, steps = self.followed(around.following), _teachers(around.following)
         mined = Beside(around.source.uri, version=around.source.version)
-        texts = any(step.reads_texts for step in steps)
-        found: Callable[..., Source | None] = field_of if texts else recorded_field
+        found: Callable[..., Source | None] = field_of if step.texts else recorded_field
         settled = replace(
-            self,
+            step,
             queries=field_of(mined, "mine", "queries"),
             documents=found(mined, "mine", "documents"),
             teachers=tuple(step.fingerprint for step in steps),
             listwise=tuple(step.fingerprint for step in steps if step.whole),
             known=around.own,
-            answer=_answer(steps),
-            texts=texts,
         )
         if settled.listwise or settled.answer:
             _check_texts(mined)
@@ -148,6 +150,10 @@ class Pairs:
             row = pairs["row"].to_numpy()
             new = np.isin(row, row[new])
         return pairs.filter(pa.array(new))
+
+
+def _teachers(following: tuple[Operator, ...]) -> list[Scoring]:
+    return [step for step in following if isinstance(step, Scoring)]
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -1,5 +1,6 @@
 """A pool with a range waits for the nodes of its least workers, and for no more."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -32,3 +33,25 @@ def test_on_ray_a_range_whose_least_workers_never_fit_is_refused_after_the_wait(
     )
     with refused, grown([encode([900, 901])], patience=1):
         pytest.fail("a pool of 900 workers was let in")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("pools", "patience", "refused"),
+    [
+        ([1, 900], 9, True),  # a later phase of fixed size on a cluster that has not grown
+        ([[1, 2], 900], 9, False),  # one behind a phase with a range may find more nodes
+        ([1, [1, 2], 900], 9, False),
+        ([1, [900, 901]], 9, False),
+        ([[1, 2], 900], 0, True),  # a cluster that never grows
+        ([1, [900, 901]], 0, True),
+    ],
+)
+def test_on_ray_later_phases_must_fit_up_to_one_that_makes_the_cluster_grow(
+    ray_started, pools, patience, refused
+):
+    from cluster.growth import grown
+
+    first, *later = ([encode(workers)] for workers in pools)
+    with pytest.raises(PreflightError) if refused else nullcontext(), grown(first, patience, later):
+        assert not refused
