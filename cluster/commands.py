@@ -26,7 +26,7 @@ from cluster.watching import Watcher
 from operators.errors import ConfigError, PreflightError
 from operators.redaction import without_secrets
 from pipelines.config import load
-from pipelines.forecast import forecasts
+from pipelines.forecast import Forecast, forecasts
 from pipelines.spec import Asked, Pipeline
 from pipelines.update import Update
 
@@ -74,7 +74,7 @@ def _watchers(pipeline: Pipeline, runner: Runner, limit: float) -> list[Watcher]
 
 def show_plan(pipeline: Pipeline, *, probe: bool) -> None:
     """Print what a run would do and take; writes nothing."""
-    for forecast in forecasts(pipeline, probe=probe):
+    for forecast in forecasts(pipeline, probe=probe, elsewhere=True):
         for line in outlook(forecast):
             typer.echo(without_secrets(line))
 
@@ -132,15 +132,17 @@ def _changes(update: Update) -> list[str]:
 def _agreed(pipeline: Pipeline, runner: Runner) -> float:
     """What the run may cost: the budget, or the dearer plan's price once somebody agreed to it.
 
-    PreflightError where nobody can be asked, or says no. What GPUs of a cluster will do is not
-    timed on a CPU here: without the rate of a last run the price is open, and the limit holds.
+    PreflightError where nobody can be asked, or says no. Where nothing tells a phase's price, since
+    no GPU is here or what it reads is yet to be made, that is said, and the limit holds.
     """
     limit = pipeline.budget.max_cost
-    probe = _can_time(pipeline, runner)
-    if not probe:
-        logs.say(f"no GPU is here to time models on; the run stops at {limit:,.2f}", {})
-    costs = [each.found.cost for each in forecasts(pipeline, probe=probe) if each.found]
+    found = [*forecasts(pipeline, probe=True, elsewhere=runner.name != "local")]
+    untold = ", ".join(f"{each.phase.name} ({why})" for each in found if (why := _unpriced(each)))
+    costs = [each.found.cost for each in found if each.found]
     price = sum(cost.value + cost.margin for cost in costs if cost)
+    if untold:
+        most = max(limit, price)
+        logs.say(f"nothing tells the price of {untold}; the run stops at {most:,.2f}", {})
     if price <= limit:
         return limit
     sentence = f"the plan costs up to {price:,.2f}, more than budget.max_cost {limit:,.2f}"
@@ -151,14 +153,11 @@ def _agreed(pipeline: Pipeline, runner: Runner) -> float:
     return price
 
 
-def _can_time(pipeline: Pipeline, runner: Runner) -> bool:
-    """Whether models run here, or take as long here as where they will."""
-    steps = (step for phase in pipeline.phases for step in phase.steps)
-    if runner.name == "local" or not any(step.resources.gpus for step in steps):
-        return True
-    from operators.encode import device
-
-    return device.pick("auto").type != "cpu"
+def _unpriced(forecast: Forecast) -> str:
+    """Why a phase has no price; empty where it has one, or nothing to do."""
+    if forecast.found is None:
+        return "" if forecast.plan is not None else "it reads what is yet to be made"
+    return "" if forecast.found.cost else forecast.found.unknown
 
 
 def _limited(pipeline: Pipeline, limit: int) -> Pipeline:

@@ -45,17 +45,17 @@ class Estimate:
 
 
 def estimate(
-    plan: PhasePlan, price_per_hour: float, *, probe: bool = True, rows: Figure | None = None
+    plan: PhasePlan, price_per_hour: float, *, untimed: str = "", rows: Figure | None = None
 ) -> Estimate:
     """Estimate a phase from a sample of its rows; nothing is written.
 
     `rows` is given where the source is itself only a sample.
 
-    Without `probe` no model is loaded, and time, cost and bytes of vectors stay unknown unless
-    the table's last run tells a rate. Hours are of the whole phase: each step's seconds a row over
-    its workers, the slowest step counting, since steps overlap.
+    `untimed` says why no model is to be loaded, if so; then time, cost and bytes of vectors stay
+    unknown unless the table's last run tells a rate. Hours are of the whole phase: each step's
+    seconds a row over its workers, the slowest step counting, since steps overlap.
     """
-    last, unknown = _steps_to_take(plan, probe=probe)
+    last, unknown = _steps_to_take(plan, untimed)
     sample = take_sample(plan, last)
     rows = _kept(plan.source, rows or _counted(plan))
     tokens, truncated = _tokens(sample, rows)
@@ -73,15 +73,15 @@ def estimate(
     )
 
 
-def _steps_to_take(plan: PhasePlan, *, probe: bool) -> tuple[int, str]:
+def _steps_to_take(plan: PhasePlan, untimed: str) -> tuple[int, str]:
     """How many steps a sample can go through, and why not all."""
     steps = plan.phase.steps
     stops = {
         number: f"{steps[number].operator.name} has to learn" for number in unfitted(plan.phase)
     }
-    if not probe:
+    if untimed:
         models = [number for number, step in enumerate(steps) if step.operator.loads_model]
-        stops |= dict.fromkeys(models, "no model was loaded")
+        stops |= dict.fromkeys(models, untimed)
     last = min(stops, default=len(steps))
     return last, stops.get(last, "")
 

@@ -40,22 +40,25 @@ class Forecast:
         return self.plan is not None and self.plan.unchanged
 
 
-def forecasts(pipeline: Pipeline, *, probe: bool) -> Iterator[Forecast]:
+def forecasts(pipeline: Pipeline, *, probe: bool, elsewhere: bool = False) -> Iterator[Forecast]:
     """Plan and estimate the phases in order.
 
     A phase that reads one whose table is not there yet is bound to the columns that will be, and
-    estimated on the sampled rows that the earlier phase made, if that got so far.
+    estimated on the sampled rows that the earlier phase made, if that got so far. Models are timed
+    where `probe` says so; with `elsewhere`, where the run will not be on this machine, those of a
+    phase that asks for GPUs only if there is one here.
     """
     price = pipeline.budget.price_per_hour
     before: dict[str, Forecast] = {}
+    timing = _Timing(probe, elsewhere)
     for phase in pipeline.phases:
         source = before.get(phase.read.phase)
         if _awaits(phase, before):
             forecast = _bound(phase, source)
         elif source is None or source.nothing_to_do:
-            forecast = _planned(phase, before, price, probe=probe)
+            forecast = _planned(phase, before, price, timing)
         else:
-            forecast = _supposed(phase, source, price, probe=probe)
+            forecast = _supposed(phase, source, price, timing)
         before[phase.name] = forecast
         yield forecast
 
@@ -65,6 +68,24 @@ def bound(phase: Phase, committed: pa.Schema | None) -> tuple[pa.Schema, ...]:
     if committed is None:
         return bind(list_source(phase.read).schema, placed(phase.steps))
     return bind(_columns(phase, committed), placed(phase.steps))
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Whether models are timed here."""
+
+    probe: bool
+    elsewhere: bool
+
+    def refused(self, phase: Phase) -> str:
+        """Why those of a phase are not; empty where they are."""
+        if not self.probe:
+            return "no model was loaded"
+        if not self.elsewhere or not any(step.resources.gpus for step in phase.steps):
+            return ""
+        from operators.encode import device
+
+        return "no GPU is here to time it on" if device.pick("auto").type == "cpu" else ""
 
 
 def _awaits(phase: Phase, before: Mapping[str, Forecast]) -> bool:
@@ -86,7 +107,7 @@ def _columns(phase: Phase, committed: pa.Schema) -> pa.Schema:
 
 
 def _planned(
-    phase: Phase, before: Mapping[str, Forecast], price: float, *, probe: bool
+    phase: Phase, before: Mapping[str, Forecast], price: float, timing: _Timing
 ) -> Forecast:
     versions = {
         name: (forecast.phase.write.table, forecast.plan.parent)
@@ -94,15 +115,17 @@ def _planned(
         if forecast.plan is not None
     }
     plan = plan_phase(pinned(decided(phase), versions), versions)
-    if probe and not plan.unchanged and plan.units:
+    to_do = bool(plan.units) and not plan.unchanged
+    untimed = timing.refused(phase) if to_do else ""
+    if to_do and not untimed:
         plan = settled(plan, lambda chosen: plan_phase(pinned(chosen, versions), versions))
     read = plan if plan.built_on is None else replace(plan, units=plan.built_on.units)
     idle = plan.unchanged or not read.units
-    found = None if idle else estimate(read, price, probe=probe)
+    found = None if idle else estimate(read, price, untimed=untimed)
     return Forecast(phase, plan.schemas[-1], plan, found)
 
 
-def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> Forecast:
+def _supposed(phase: Phase, source: Forecast, price: float, timing: _Timing) -> Forecast:
     schema = bound(phase, source.schema)[-1]
     earlier = source.found
     if earlier is None or not earlier.sample.complete or not len(earlier.sample.good):
@@ -112,9 +135,10 @@ def _supposed(phase: Phase, source: Forecast, price: float, *, probe: bool) -> F
     with _held(earlier.sample.good) as uri:
         read = replace(phase.read, phase="", uri=uri, format="parquet")
         plan = plan_phase(replace(pinned(decided(phase)), read=read))
-        if probe:
+        untimed = timing.refused(phase)
+        if not untimed:
             plan = settled(plan, lambda chosen: plan_phase(pinned(chosen)))
-        found = estimate(plan, price, probe=probe, rows=_coming(earlier))
+        found = estimate(plan, price, untimed=untimed, rows=_coming(earlier))
     return Forecast(phase, schema, None, found)
 
 

@@ -18,6 +18,7 @@ from cluster.local import LocalRunner
 from cluster.outlook import outlook
 from cluster.progress import Progress
 from operators.base import Resources
+from operators.encode import device
 from operators.storage import uri as storage
 from operators.storage.table import Table
 from operators.text.source import Source
@@ -81,7 +82,7 @@ def test_binding_a_plan_imports_neither_torch_nor_ray_nor_transformers(
         "import sys; from pipelines.config import load; from pipelines.plan import plan_phase; "
         "from pipelines.fit import pinned; from pipelines.estimate import estimate; "
         f"plan = plan_phase(pinned(load({str(place)!r}).phases[0])); "
-        "print(len(plan.units), round(estimate(plan, 0, probe=False).tokens.value) > 0); "
+        "print(len(plan.units), round(estimate(plan, 0, untimed='so').tokens.value) > 0); "
         "print(*{'torch', 'ray', 'transformers'} & sys.modules.keys())"
     )
     done = subprocess.run(
@@ -141,6 +142,18 @@ def test_with_a_probe_hours_cost_and_bytes_are_told(tmp_path, source, tiny_model
     assert told["bytes written"].endswith("sampled rows written to memory as a shard")
 
 
+@pytest.mark.skipif(device.pick("auto").type != "cpu", reason="a GPU is here")
+def test_no_hours_of_gpus_are_reckoned_on_a_cpu(tmp_path, source, tiny_model, capsys):
+    phases = {name: vectors_phase(source, str(tmp_path / name)) for name in ("cpus", "gpus")}
+    phases["gpus"]["steps"][1]["resources"] = {"gpus": 1}
+    place = tmp_path / "config.yaml"
+    place.write_text(config(tiny_model, **phases))
+    assert status(["plan", str(place)]) == 0
+    cpus, gpus = capsys.readouterr().out.split("phase gpus:")
+    assert "the slowest step timed here on" in figures(cpus)["hours"]
+    assert figures(gpus)["hours"].split(maxsplit=2)[2] == "no GPU is here to time it on"
+
+
 @settings(max_examples=15, deadline=None)
 @given(limit=st.integers(0, 2000), share=st.sampled_from([1.0, 0.5]))
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
@@ -188,7 +201,7 @@ def test_the_rate_of_a_last_run_shares_a_name_among_all_workers_of_that_name(
         phase=replace(phase, steps=(phase.steps[0], *twins, *phase.steps[1:])),
         committed={"counts": told},
     )
-    found = estimate(plan, 0, probe=False)
+    found = estimate(plan, 0, untimed="so")
     assert found.tokens is not None
     assert found.hours is not None
     assert found.hours.value == pytest.approx(60 / 6 / 1000 * found.tokens.value / 3600)

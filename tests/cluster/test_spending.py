@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster.execute import run_pipeline
 from cluster.local import LocalRunner
@@ -23,6 +24,7 @@ from pipelines.forecast import forecasts
 from pipelines.plan import plan_phase
 from pipelines.spec import Budget, Phase, Step, Write
 from pipelines.work import Failure
+from tests.lake import Lake, beir
 from tests.pipeline_builders import config, good_rows, ids_of, lines, vectors_phase, write_files
 from tests.poison import Hang
 
@@ -102,9 +104,24 @@ def test_a_plan_above_the_budget_is_refused_before_anything_is_written(cli, tmp_
 @pytest.mark.skipif(device.pick("auto").type != "cpu", reason="a GPU is here")
 def test_on_ray_no_price_is_reckoned_on_a_cpu_for_steps_that_run_on_gpus(cli, dear, ray_started):
     code, _, err = cli("run", dear, "--runner", "ray")
-    assert "no GPU is here to time models on; the run stops at 0.00" in err
+    why = "no GPU is here to time it on"
+    assert f"nothing tells the price of vectors ({why}); the run stops at 0.00" in err
     assert (code, "GPU" in err.splitlines()[-1]) == (3, True)  # the tests' cluster has none
     assert "--yes" not in err
+
+
+def test_phases_that_read_what_is_yet_to_be_made_are_named_as_without_a_price(
+    tmp_path, tiny_model, tiny_teacher, cli
+):
+    beir(tmp_path)
+    asked = Lake(tmp_path, tiny_model, tiny_teacher).config()
+    asked["budget"] = {"price_per_hour": 3600000, "max_cost": 0.0001}
+    (tmp_path / "lake.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
+    code, _, err = cli("run", str(tmp_path / "lake.yaml"))
+    why = "it reads what is yet to be made"
+    untold = ", ".join(f"{name} ({why})" for name in ("negatives", "scores", "triples"))
+    assert f"nothing tells the price of {untold}; the run stops at " in err
+    assert (code, "run with --yes" in err) == (3, True)
 
 
 def test_of_two_model_steps_of_one_name_the_larger_one_counts(tmp_path):
