@@ -25,7 +25,7 @@ from cluster import (
     logs,
 )
 from cluster import cli_options as options
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 from operators.errors import ConfigError, CorpusmillError
 from operators.redaction import secret_in
 
@@ -93,6 +93,7 @@ def run(  # noqa: PLR0913 - the command's options
         bool, typer.Option("--no-lease", help="Run beside a run of the same table.")
     ] = False,
     no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
+    wait_for_nodes: options.WaitForNodes = WAIT_FOR_NODES,
     force: options.Force = None,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
@@ -104,7 +105,12 @@ def run(  # noqa: PLR0913 - the command's options
     asked = commands.asked_for(rerun=rerun, refit=refit, date=date, force=force)
     pipeline = commands.loaded(config, changes, limit)
     chosen = commands.runner_named(
-        runner, address, no_progress, ray_logs=ray_logs, allow_insecure=allow_insecure
+        runner,
+        address,
+        no_progress,
+        wait_for_nodes=wait_for_nodes,
+        ray_logs=ray_logs,
+        allow_insecure=allow_insecure,
     )
     commands.run(pipeline, chosen, asked, yes=yes, lease=not no_lease)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster import cli_options as options
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
@@ -59,6 +59,7 @@ def submit(  # noqa: PLR0913 - the command's options
     refit: options.Refit = False,
     force: options.Force = None,
     no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
+    wait_for_nodes: options.WaitForNodes = WAIT_FOR_NODES,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     authority: Authority = "",
@@ -69,7 +70,16 @@ def submit(  # noqa: PLR0913 - the command's options
     from cluster.run_options import Options
 
     wanted = Options(
-        tuple(changes or ()), limit, yes, rerun, force, no_progress, log_json, ray_logs, refit
+        tuple(changes or ()),
+        limit,
+        yes,
+        rerun,
+        force,
+        no_progress,
+        log_json,
+        ray_logs,
+        refit,
+        wait_for_nodes,
     )
     timing = ordering.Timing(date, cron, timezone)
     order = ordering.ordered(

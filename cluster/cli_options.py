@@ -24,6 +24,9 @@ Force = Annotated[
 NoProgress = Annotated[
     int, typer.Option(min=1, help="Seconds without a finished unit after which a run fails.")
 ]
+WaitForNodes = Annotated[
+    int, typer.Option(min=1, help="Seconds a range of workers waits for the nodes of its least.")
+]
 LogJson = Annotated[
     bool,
     typer.Option(

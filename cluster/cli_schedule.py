@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster import cli_options as options
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 from operators.redaction import without_secrets
 
 
@@ -36,6 +36,7 @@ def schedule(  # noqa: PLR0913 - the command's options
     address: Annotated[str, typer.Option(help="Address of a Ray cluster.")] = "",
     yes: options.Yes = False,
     no_progress: options.NoProgress = NO_PROGRESS_SECONDS,
+    wait_for_nodes: options.WaitForNodes = WAIT_FOR_NODES,
     log_json: options.LogJson = False,
     ray_logs: options.RayLogs = False,
     allow_insecure: options.Insecure = False,
@@ -61,6 +62,7 @@ def schedule(  # noqa: PLR0913 - the command's options
         no_progress=no_progress,
         log_json=log_json,
         ray_logs=ray_logs,
+        wait_for_nodes=wait_for_nodes,
     )
     command += passed.words()
     for option, value in (("--runner", runner), ("--address", address)):

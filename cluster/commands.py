@@ -19,7 +19,7 @@ from cluster.outlook import outlook
 from cluster.progress import Progress
 from cluster.runner import Runner
 from cluster.spending import spending
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 from cluster.trial import check_trial
 from cluster.unit_log import UnitLog
 from cluster.watching import Watcher
@@ -84,6 +84,7 @@ def runner_named(
     address: str,
     no_progress: int = NO_PROGRESS_SECONDS,
     *,
+    wait_for_nodes: int = WAIT_FOR_NODES,
     ray_logs: bool = False,
     allow_insecure: bool = False,
 ) -> Runner:
@@ -98,7 +99,10 @@ def runner_named(
         from cluster.settings import RaySettings
 
         tuning = RaySettings(
-            no_progress_seconds=no_progress, logs=ray_logs, allow_insecure=allow_insecure
+            no_progress_seconds=no_progress,
+            scale_up_seconds=wait_for_nodes,
+            logs=ray_logs,
+            allow_insecure=allow_insecure,
         )
         return RayRunner(address, tuning)
     raise ConfigError((f"--runner {name}: there are local and ray",))

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from cluster import logs
 from cluster.preflight import Node, check_fit, needs
 from operators.errors import PreflightError
 from pipelines.spec import Step
@@ -66,7 +67,7 @@ def _bundles(steps: Sequence[Step]) -> tuple[list[dict[str, float]], list[dict[s
 
 
 def _wait_to_fit(steps: Sequence[Step], patience: float) -> None:
-    deadline = time.monotonic() + patience
+    deadline, told = time.monotonic() + patience, False
     while True:
         try:
             check_fit(steps, nodes())
@@ -75,6 +76,9 @@ def _wait_to_fit(steps: Sequence[Step], patience: float) -> None:
                 raise PreflightError(
                     f"after {patience:,.0f} s of waiting for nodes: {error}"
                 ) from error
+            if not told:
+                logs.say(f"waiting for nodes, {patience:,.0f} s at most: {error}", {})
+                told = True
             time.sleep(_LOOK)
         else:
             return

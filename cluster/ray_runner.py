@@ -75,7 +75,8 @@ class RayRunner:
         self, steps: Sequence[Step], later: Sequence[Sequence[Step]] = ()
     ) -> AbstractContextManager[None]:
         """Have the nodes that the pools need beside one CPU for reading and writing."""
-        return grown(steps, self.tuning.scale_up_seconds, later)
+        patience = self.tuning.scale_up_seconds if settings.may_grow() else 0
+        return grown(steps, patience, later)
 
     def run_units(self, job: Job, units: Sequence[Unit]) -> Outcomes:
         """Stream the units; outcomes come in the order they finish."""

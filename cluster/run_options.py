@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster.force import whoever
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Options:
     log_json: bool = False
     ray_logs: bool = False
     refit: bool = False
+    wait_for_nodes: int = WAIT_FOR_NODES
 
     def words(self) -> Iterator[str]:
         """The same on a command line."""
@@ -32,5 +33,7 @@ class Options:
                 yield f"--{flag.replace('_', '-')}"
         if self.no_progress != NO_PROGRESS_SECONDS:
             yield from ("--no-progress", str(self.no_progress))
+        if self.wait_for_nodes != WAIT_FOR_NODES:
+            yield from ("--wait-for-nodes", str(self.wait_for_nodes))
         if self.force is not None:  # the job runs as somebody else
             yield from ("--force-publish", f"{self.force.strip()} (submitted by {whoever()})")

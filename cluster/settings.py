@@ -15,12 +15,14 @@ from ray.exceptions import AuthenticationError
 
 from cluster.authentication import check_cluster
 from cluster.quiet import quiet_start
-from cluster.stalled import NO_PROGRESS_SECONDS
+from cluster.stalled import NO_PROGRESS_SECONDS, WAIT_FOR_NODES
 from operators.base import STRICT, Resources
 from operators.errors import PreflightError
 
 _LEAST_CPUS = 4
 """Logical CPUs a local Ray declares at least; with two, its own read tasks starve (ENGINE §1)."""
+_ours = threading.Event()
+"""Set while the Ray that is used is one that `connected` has started."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -29,7 +31,7 @@ class RaySettings:
 
     no_progress_seconds: int = NO_PROGRESS_SECONDS
     """A phase that finishes nothing for so long fails with the operators that wait."""
-    scale_up_seconds: int = 600
+    scale_up_seconds: int = WAIT_FOR_NODES
     """A pool with a range waits for its least workers' nodes for so long."""
     object_store_bytes: int = 1 << 30
     """Of a local Ray; a cluster has its own."""
@@ -65,6 +67,7 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
                     logging_level=level,
                     _node_ip_address="127.0.0.1",
                 )
+            _ours.set()
     except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
         where = address or "this machine"
         raise PreflightError(f"no Ray cluster at {where}: {error}") from error
@@ -75,7 +78,13 @@ def connected(address: str, chosen: RaySettings) -> Iterator[None]:
     try:
         yield
     finally:
+        _ours.clear()
         ray.shutdown()
+
+
+def may_grow() -> bool:
+    """Whether nodes may join the Ray that is used: none joins one that `connected` has started."""
+    return not _ours.is_set()
 
 
 def configure_data(block_bytes: int, chosen: RaySettings) -> None:

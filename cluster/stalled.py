@@ -8,6 +8,8 @@ from operators.errors import CorpusmillError
 
 NO_PROGRESS_SECONDS = 1800
 """Work that comes to nothing for so long is given up."""
+WAIT_FOR_NODES = 600
+"""Seconds a phase with a range waits for the nodes of its least workers."""
 _STAGE = re.compile(r"^  - .*?: (\d+) active task\(s\), (\d+) finished", re.MULTILINE)
 
 

@@ -36,6 +36,26 @@ def test_on_ray_a_range_whose_least_workers_never_fit_is_refused_after_the_wait(
 
 
 @pytest.mark.ray
+def test_on_ray_a_wait_for_nodes_says_once_what_it_waits_for(ray_started, capsys):
+    from cluster.growth import grown
+
+    with pytest.raises(PreflightError), grown([encode([900, 901])], patience=3):
+        pytest.fail("a pool of 900 workers was let in")
+    said = capsys.readouterr().err
+    assert said.count("waiting for nodes, 3 s at most: the pools do not fit: 900 encode") == 1
+
+
+@pytest.mark.ray
+def test_on_ray_of_this_machine_nothing_is_waited_for(ray_started):
+    """It fails in the test's time limit otherwise: the patience is that of a cluster."""
+    from cluster.ray_runner import RayRunner
+
+    refused = pytest.raises(PreflightError, match=r"^the pools do not fit: 900 encode")
+    with refused, RayRunner().started(), RayRunner().fitting([encode([900, 901])]):
+        pytest.fail("a pool of 900 workers was let in")
+
+
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("pools", "patience", "refused"),
     [

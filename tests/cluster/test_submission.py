@@ -70,7 +70,7 @@ def test_the_command_line_takes_what_submit_makes_of_it(config):
 
     from cluster.cli import app
 
-    passed = {"no_progress": 99, "log_json": True, "ray_logs": True}
+    passed = {"no_progress": 99, "wait_for_nodes": 1200, "log_json": True, "ray_logs": True}
     asked = Options(("phases.rows.read.limit=2",), 7, True, True, "why not", **passed)
     insecure = Asking(config, allow_insecure=True)
     for timing, options in (
