@@ -133,6 +133,7 @@ def test_sure_to_run_are_phases_that_read_the_changed_one_or_have_no_table_yet(
     assert status(["run", str(path)]) == 0
     assert names(sure_to_run(plan, later)) == ["c", "d"]
     assert names(sure_to_run(replace(plan, asked=Asked(nonce="again")), later)) == ["b", "c", "d"]
+    assert names(sure_to_run(replace(plan, asked=Asked(refit=True)), later)) == []
 
 
 def names(phases: Iterable[Phase]) -> list[str]:
