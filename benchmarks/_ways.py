@@ -164,6 +164,7 @@ _CORECT = "of fp32, four models on 25 BEIR sets (CoRECT)"
 
 SCHEMES = {
     "fp16": f"99.9-100 % {_CORECT}",
+    "fp8": f"99.9-100 % {_CORECT}, without a scale",
     "int8": "no single winner among fourteen methods (#102)",
     "int8-dim": f"90.8 % of MiniLM (Hugging Face); 75.6-99.1 % {_CORECT}, both bin × bin",
     "residual-codec:nbits=4": "an index 5-8 × smaller (ColBERTv2, its abstract)",

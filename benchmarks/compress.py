@@ -36,7 +36,7 @@ from pipelines.compress.sample import drawn
 
 COLLECTIONS = ("cranfield", "scifact", "vaswani")
 SCHEMES = (
-    "fp16,int8,int8-dim,residual-codec:nbits=4,residual-codec,binary,binary:center=median,rabitq,"
+    "fp16,fp8,int8,int8-dim,residual-codec:nbits=4,residual-codec,binary,binary:center=median,rabitq,"
     "pq,opq,opq:blocks=24,rvq,truncate:dims=192,int8:dims=192,rabitq:dims=192"
 )
 LENGTH = 256
