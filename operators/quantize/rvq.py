@@ -19,6 +19,8 @@ from operators.quantize.pq import code_column, codes_in
 from operators.quantize.protocol import Artefact, array_of
 
 _ROUNDS = 8
+_TOWARDS_ZERO = 4
+"""Rows of nothing that each word is the mean of as well: one of few rows fits those alone."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,7 +46,8 @@ class Rvq(Sampled):
         sample: Matrix = state["rows"]
         left, zero, learned = sample, np.zeros((1, sample.shape[1]), np.float32), []
         for stage in range(self.stages):
-            words = np.vstack([zero, kmeans(left, WORDS - 1, self.seed + stage, _ROUNDS)])
+            words = kmeans(left, WORDS - 1, self.seed + stage, _ROUNDS)
+            words = np.vstack([zero, _drawn_in(left, words)])
             left = left - words[nearest(left, words)]
             learned.append(words)
         return {"words": np.stack(learned)}
@@ -61,6 +64,13 @@ class Rvq(Sampled):
 
     def decode(self, table: pa.Table, artefact: Artefact) -> npt.NDArray[np.float32]:
         return self.vectors(table, artefact).take(np.arange(len(table)))
+
+
+def _drawn_in(left: Matrix, words: Matrix) -> Matrix:
+    """The words, the nearer to zero the fewer rows have them."""
+    count = np.bincount(nearest(left, words), minlength=len(words))
+    drawn: Matrix = words * (count / (count + _TOWARDS_ZERO)).astype(np.float32)[:, None]
+    return drawn
 
 
 def _codes(matrix: Matrix, words: Matrix) -> Codes:

@@ -11,7 +11,7 @@ from operators.quantize.adc import AdditiveVectors, ProductVectors
 from operators.quantize.kmeans import kmeans
 from operators.quantize.opq import Opq
 from operators.quantize.pq import Pq, blocks_of
-from operators.quantize.protocol import Scheme
+from operators.quantize.protocol import Artefact, Scheme
 from operators.quantize.rvq import Rvq
 
 RANDOM = np.random.default_rng(3)
@@ -24,8 +24,8 @@ def grid(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float32) / 8
 
 
-def error_of(scheme: Scheme, sample: np.ndarray = SAMPLE) -> float:
-    artefact = scheme.fit(sample)
+def error_of(scheme: Scheme, sample: np.ndarray = SAMPLE, learned: Artefact | None = None) -> float:
+    artefact = learned or scheme.fit(sample)
     schema = pa.schema(scheme.fields(sample.shape[1], ""))
     table = pa.table(scheme.apply(sample, artefact), schema=schema)
     apart = scheme.decode(table, artefact).astype(np.float64) - sample
@@ -87,6 +87,22 @@ def test_no_stage_of_a_residual_code_moves_away_from_the_vector():
         assert (left <= before * (1 + 1e-6)).all()
         before = left
     assert before[-1] == 0
+
+
+def test_a_residual_word_of_one_row_is_a_fifth_of_it():
+    rows = RANDOM.standard_normal((200, 16)).astype(np.float32)
+    words = Rvq(stages=1).fit(rows)["words"][0]
+    lengths = [np.sort(np.linalg.norm(each, axis=1)) for each in (words[1:], rows / 5)]
+    assert np.allclose(*lengths, rtol=1e-5)
+
+
+def test_words_drawn_towards_zero_code_rows_that_they_were_not_learned_from_better(monkeypatch):
+    centers = RANDOM.standard_normal((40, 64))
+    drawn = centers[RANDOM.integers(0, 40, 1600)] + RANDOM.standard_normal((1600, 64))
+    sample, others = np.split(drawn.astype(np.float32), 2)
+    ours = error_of(Rvq(), others, Rvq().fit(sample))
+    monkeypatch.setattr("operators.quantize.rvq._TOWARDS_ZERO", 1e-9)
+    assert ours < 0.9 * error_of(Rvq(), others, Rvq().fit(sample))
 
 
 def test_the_first_bytes_of_a_residual_code_are_the_code_of_fewer_stages():
