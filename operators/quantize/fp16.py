@@ -1,6 +1,6 @@
 """Half precision: the embedding itself, rounded."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,13 @@ from operators import columns
 from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.quantize.kernels import FloatVectors, Matrix, Vectors
-from operators.quantize.protocol import Artefact
+from operators.quantize.protocol import Artefact, Unlearned
 
 _LARGEST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, config=STRICT)
-class Fp16:
+class Fp16(Unlearned):
     """Replace `embedding` by its values in half precision; beyond ±65,504 they saturate.
 
     The column stays float32, since Delta tables have no half floats: the two low bytes of a value
@@ -26,13 +26,6 @@ class Fp16:
 
     name: ClassVar[str] = "fp16"
     coarse: ClassVar[bool] = False
-
-    @property
-    def learns(self) -> bool:
-        return False
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return {}
 
     def apply(self, matrix: Matrix, artefact: Artefact) -> dict[str, pa.Array]:
         half = np.clip(matrix, -_LARGEST, _LARGEST).astype(np.float16)

@@ -1,7 +1,7 @@
 """Eight bits a value as a small float, with a power of two for each vector."""
 
 from dataclasses import dataclass as plain_dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from operators import columns
 from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.quantize.kernels import Matrix, Rows, Vectors
-from operators.quantize.protocol import Artefact
+from operators.quantize.protocol import Artefact, Unlearned
 
 _LARGEST = np.float32(448)
 _LEAST_NORMAL = np.float32(2.0**-6)
@@ -22,7 +22,7 @@ _SMALLEST = np.finfo(np.float32).tiny * _LARGEST
 
 
 @dataclass(frozen=True, config=STRICT)
-class Fp8:
+class Fp8(Unlearned):
     """Add `codes`, E4M3 floats (four bits of exponent, three of mantissa), and `scale`.
 
     value = float x scale; the scale is the least power of two under which no value of the vector
@@ -33,13 +33,6 @@ class Fp8:
 
     name: ClassVar[str] = "fp8"
     coarse: ClassVar[bool] = False
-
-    @property
-    def learns(self) -> bool:
-        return False
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return {}
 
     def apply(self, matrix: Matrix, artefact: Artefact) -> dict[str, pa.Array]:
         greatest = np.abs(matrix).max(axis=1, initial=0).astype(np.float32)

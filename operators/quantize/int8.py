@@ -1,6 +1,6 @@
 """Eight bits a value, with a scale of its own for each vector."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,14 @@ from operators import columns
 from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.quantize.kernels import Int8Vectors, Matrix, Vectors
-from operators.quantize.protocol import Artefact
+from operators.quantize.protocol import Artefact, Unlearned
 
 _LEVELS = np.float32(127)
 _SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, config=STRICT)
-class Int8:
+class Int8(Unlearned):
     """Add `codes` in -127..127 and `scale` = greatest absolute value / 127: value = code x scale.
 
     The error of a value is at most scale / 2. A zero vector, and one whose values all lie below
@@ -27,13 +27,6 @@ class Int8:
 
     name: ClassVar[str] = "int8"
     coarse: ClassVar[bool] = False
-
-    @property
-    def learns(self) -> bool:
-        return False
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return {}
 
     def apply(self, matrix: Matrix, artefact: Artefact) -> dict[str, pa.Array]:
         scale = np.abs(matrix).max(axis=1, initial=0) / _LEVELS

@@ -48,6 +48,17 @@ class Scheme(Protocol):
         ...
 
 
+class Unlearned:
+    """What a scheme that learns nothing shares."""
+
+    @property
+    def learns(self) -> bool:
+        return False
+
+    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
+        return {}
+
+
 @runtime_checkable
 class Reduces(Protocol):
     """A scheme that learns from any cut of a sample what it learns from the whole.

@@ -1,6 +1,6 @@
 """The first dimensions as they are: Matryoshka truncation without a code."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +11,15 @@ from operators import columns
 from operators.arrays import to_column, to_matrix
 from operators.base import STRICT
 from operators.quantize.kernels import FloatVectors, Matrix, Vectors
-from operators.quantize.protocol import Artefact
+from operators.quantize.protocol import Artefact, Unlearned
 
 
 @dataclass(frozen=True, config=STRICT)
-class Truncate:
+class Truncate(Unlearned):
     """Replace `embedding` by its first `dims` values as floats (2dmse); `quantize` cuts them."""
 
     name: ClassVar[str] = "truncate"
     coarse: ClassVar[bool] = False
-
-    @property
-    def learns(self) -> bool:
-        return False
-
-    def fit(self, sample: Matrix) -> dict[str, npt.NDArray[Any]]:
-        return {}
 
     def apply(self, matrix: Matrix, artefact: Artefact) -> dict[str, pa.Array]:
         return {"embedding": to_column(matrix)}
