@@ -20,6 +20,7 @@ def show(
     whole: Annotated[bool, typer.Option("--json", help="All that the commit recorded.")] = False,
 ) -> None:
     """Version, rows, bytes, columns, and what the commit recorded of its run."""
+    from operators.columns import notes
     from operators.storage.table import Table
 
     table = Table(uri)
@@ -34,12 +35,8 @@ def show(
         f"{uri}, version {number}: {rows:,} rows in {counted(len(files), 'file')}, {size:,} bytes"
     )
     for field in table.schema(number):
-        notes = [
-            f"{key.decode().removeprefix('corpusmill.')} {value.decode()}"
-            for key, value in sorted((field.metadata or {}).items())
-            if value
-        ]
-        print(f"  {field.name:<16} {field.type}" + (f"  ({', '.join(notes)})" if notes else ""))
+        said = notes(field)
+        print(f"  {field.name:<16} {field.type}" + (f"  ({said})" if said else ""))
     for line in _story(lineage):
         print(line)
 
@@ -60,13 +57,14 @@ def files(uri: Uri, version: Version = -1) -> None:
 def history(uri: Uri) -> None:
     """Every version: when, what, how many rows, by which run."""
     from operators.storage.table import Table
+    from pipelines.recorded import rows_held
 
     existing(uri, -1)
     for entry in Table(uri).history():
         when = datetime.fromtimestamp(entry.timestamp / 1000, UTC).isoformat(timespec="seconds")
         record = entry.lineage or {}
         counts = record.get("counts") or {}
-        rows = counts.get("rows_out", 0) + record.get("kept_rows", 0) if counts else "?"
+        rows = rows_held(record) if counts else "?"
         run = record.get("run_key", "not ours")
         date = f"  for {record['date']}" if record.get("date") else ""
         print(f"{entry.version:>6}  {when}  {entry.operation:<14} {rows:>12} rows  {run}{date}")

@@ -120,6 +120,13 @@ def dim_of(field: pa.Field) -> int:
     return int((field.metadata or {})[b"corpusmill.dim"])
 
 
+def notes(field: pa.Field) -> str:
+    """What a column's metadata says of it, in words for a reader; empty where it says nothing."""
+    told = sorted((field.metadata or {}).items())
+    each = ((key.decode(), value.decode()) for key, value in told if value)
+    return ", ".join(f"{key.removeprefix('corpusmill.')} {value}" for key, value in each)
+
+
 def truncated(field: pa.Field, whole: int) -> pa.Field:
     """The column of vectors that were cut from `whole` dimensions before they were coded."""
     metadata: Any = field.metadata or {}

@@ -1,5 +1,6 @@
 """A phase as its commit records it, and back: what a later check or repair runs again."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +25,13 @@ def record(phase: Phase, source: Source) -> dict[str, Any]:
             for step in phase.steps
         ],
     }
+
+
+def rows_held(lineage: Mapping[str, Any]) -> int:
+    """Rows of the version that a commit recorded: those its run made, and those that stayed."""
+    made: int = (lineage.get("counts") or {}).get("rows_out", 0)
+    kept: int = lineage.get("kept_rows", 0)
+    return made + kept
 
 
 def recalled(uri: str, lineage: dict[str, Any]) -> Phase:

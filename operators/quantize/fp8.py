@@ -74,15 +74,19 @@ class Fp8Vectors:
         return found
 
     def take(self, rows: Rows) -> Matrix:
-        found: Matrix = _MEANT[self.codes[rows]]
-        found *= self.scales[rows, None]
-        return found
+        return _decoded(self.codes[rows], self.scales[rows])
 
     def asked(self, queries: Matrix) -> Matrix:
         return queries
 
     def values(self, start: int, stop: int) -> Matrix:
-        return self.take(np.arange(start, stop))
+        return _decoded(self.codes[start:stop], self.scales[start:stop])
+
+
+def _decoded(codes: npt.NDArray[np.uint8], scales: Matrix) -> Matrix:
+    found: Matrix = _MEANT[codes]
+    found *= scales[:, None]
+    return found
 
 
 def _rounded(matrix: Matrix) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.recorded import rows_held
 from pipelines.report.facts import Facts
 from pipelines.report.looked import Figures
 
@@ -49,7 +50,7 @@ def _versions(facts: Facts) -> Iterator[Chart]:
     for entry in facts.history[-_VERSIONS:]:
         record = entry.lineage or {}
         counts = record.get("counts") or {}
-        name, held = f"v{entry.version}", counts.get("rows_out", 0) + record.get("kept_rows", 0)
+        name, held = f"v{entry.version}", rows_held(record)
         rows.append(Bar(name, held, f"version {entry.version}: {held:,} rows"))
         read = counts.get("tokens", 0)
         tokens.append(Bar(name, read, f"version {entry.version}: {read:,} tokens"))

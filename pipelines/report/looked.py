@@ -1,7 +1,7 @@
 """A look at some rows of a table: evenly from a few of its files, whatever its size."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,9 @@ def look(uri: str, schema: pa.Schema, files: Sequence[TableFile]) -> Looked:
         return found
     column = coded(uri, finest(schema))
     vectors, texts = _vectors(uri, atoms, column, plain[columns.CONTENT_HASH.name])
-    cosines, equal = compared(vectors, texts)
-    exact = _exact(column)
-    tokens, logits = found.tokens, found.logits
-    return Looked(found.rows, tokens, logits, cosines, equal if exact else None, len(vectors))
+    cosines, shared = compared(vectors, texts)
+    equal = shared if _exact(column) else None
+    return replace(found, cosines=cosines, equal=equal, compared=len(vectors))
 
 
 def compared(vectors: Figures, texts: Figures) -> tuple[Figures, int]:

@@ -1,15 +1,16 @@
 """The page itself: one HTML file that asks for nothing else and runs no script."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from operators.columns import notes
 from operators.redaction import without_secrets
 from pipelines.gate import Check
+from pipelines.recorded import rows_held
 from pipelines.report.advice import Advice
 from pipelines.report.charts import charts
 from pipelines.report.facts import Facts
@@ -31,7 +32,7 @@ def page(facts: Facts, found: list[Advice]) -> str:
         charts=charts(facts),
         figures=_figures(facts),
         checks=[(check, in_words(check)) for check in _checks(facts)],
-        columns=[_column(field) for field in facts.schema],
+        columns=[(each.name, str(each.type), notes(each)) for each in facts.schema],
         recipe=json.dumps(facts.lineage.get("readable") or {}, indent=2, ensure_ascii=False),
         versions=[_version(entry) for entry in reversed(facts.history)],
     )
@@ -72,27 +73,16 @@ def _checks(facts: Facts) -> list[Check]:
     return [Check(**check) for check in facts.lineage.get("checks", ())]
 
 
-def _column(field: Any) -> tuple[str, str, str]:
-    notes: Mapping[bytes, bytes] = field.metadata or {}
-    told = [
-        f"{key.decode().removeprefix('corpusmill.')} {value.decode()}"
-        for key, value in sorted(notes.items())
-        if value
-    ]
-    return field.name, str(field.type), ", ".join(told)
-
-
 def _version(entry: Any) -> tuple[str, ...]:
     record = entry.lineage or {}
     counts = record.get("counts") or {}
     when = datetime.fromtimestamp(entry.timestamp / 1000, UTC).isoformat(" ", "seconds")
-    rows = counts.get("rows_out", 0) + record.get("kept_rows", 0)
     run = record.get("run_key") or "not ours"
     return (
         str(entry.version),
         when.removesuffix("+00:00"),
         entry.operation,
-        f"{rows:,}" if counts else "?",
+        f"{rows_held(record):,}" if counts else "?",
         f"{counts.get('tokens', 0):,}" if counts else "?",
         run,
     )
